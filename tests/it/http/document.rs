@@ -64,8 +64,8 @@ fn whatever_is_asked_the_answer_is_as_the_document_says() {
     let (api, port) = Api::at_port(false);
     // It may write job files, too.
     api.let_write();
-    api.house.until_said("files are read");
     let token = api.token(&["fuzz", "--scope", "admin"]);
+    api.until_it_writes(Some(port), &token, true);
     let tools =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/http/schemathesis/bin/python3");
     let long = std::env::var_os("ENVSYNCD_SOAK").is_some();

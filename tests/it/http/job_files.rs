@@ -244,12 +244,9 @@ fn without_edit_jobs_nothing_is_written_and_what_to_set_is_said() {
     let (api, token) = writer();
     api.put(&token, "app", JOB, &[]).expect(201);
     let settings = fs::read_to_string(api.house.config()).unwrap();
-    let reloads = api.house.times_said("files are read");
     api.house
         .raw_settings(&settings.replace("edit_jobs = true", "edit_jobs = false"));
-    api.house.until("it was read", |house| {
-        house.times_said("files are read") > reloads
-    });
+    api.until_it_writes(None, &token, false);
     api.put(&token, "other", JOB, &[])
         .problem(403, "edit_jobs = true");
     api.ask(&token, "DELETE", "/api/v1/jobs/app", &[])

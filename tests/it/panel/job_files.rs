@@ -10,11 +10,10 @@ use crate::support::browser::Browser;
 /// A panel that may write job files, by what a running daemon has read.
 pub(super) fn writer() -> Panel {
     let panel = Panel::new();
-    let reads = panel.api.house.times_said("files are read");
     panel.api.let_write();
-    panel.api.house.until("the settings were read", |house| {
-        house.times_said("files are read") > reads
-    });
+    let token = panel.api.token(&["probe", "--scope", "admin"]);
+    panel.api.until_it_writes(Some(panel.port), &token, true);
+    panel.api.house.run(&["token", "revoke", "probe"]).expect(0);
     panel
 }
 

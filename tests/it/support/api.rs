@@ -106,6 +106,24 @@ impl Api {
         ));
     }
 
+    /// Waits until a daemon, at its socket or at a port, goes by settings under which it writes job files, or does not: a page
+    /// tells an administrator. That it has read files says nothing, it may have been for another reason.
+    #[track_caller]
+    pub(crate) fn until_it_writes(&self, port: Option<u16>, token: &str, does: bool) {
+        let ask = || match port {
+            None => self.ask(token, "GET", "/new-job", &[]),
+            Some(port) => answer(
+                Command::new("curl")
+                    .arg("-H")
+                    .arg(format!("Authorization: Bearer {token}"))
+                    .arg(format!("http://127.0.0.1:{port}/new-job")),
+            ),
+        };
+        self.house.until("it went by the settings", |_| {
+            ask().expect(200).body.contains("Write the file") == does
+        });
+    }
+
     /// A file of that directory.
     pub(crate) fn managed(&self, file: &str) -> PathBuf {
         self.house.bed.path("managed").join(file)
