@@ -182,8 +182,10 @@ fn the_same_works_without_scripts() {
     );
     browser.open(&panel.url("/jobs/a"));
     browser.click("form[action='/jobs/a/resume'] button");
+    panel.api.house.until("it was resumed", |house| {
+        house.state().pauses().unwrap().is_empty()
+    });
     browser.until("Pause");
-    assert!(panel.api.house.state().pauses().unwrap().is_empty());
 }
 
 fn site(scripts: bool) {

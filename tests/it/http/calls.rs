@@ -1,6 +1,6 @@
 //! What can be asked and done, and every refusal.
 
-use envsyncd::state::RunState;
+use envsyncd::state::{RunState, Verb};
 
 use crate::support::api::Api;
 use crate::support::job::Job;
@@ -152,7 +152,10 @@ fn a_job_is_run_watched_cancelled_paused_and_rolled_back() {
         (&run["state"], &run["by"]),
         (&"running".into(), &"ops".into())
     );
-    assert!(run["log_lines"].as_i64().unwrap() > 0);
+    api.house.until("its log was there", |_| {
+        let run = api.get(&token, &format!("/api/v1/runs/{id}"));
+        run["log_lines"].as_i64().unwrap() > 0
+    });
     let cancelled = api
         .post(&token, &format!("/api/v1/runs/{id}/cancel"), "{}")
         .expect(202)
@@ -220,7 +223,11 @@ fn a_job_is_run_watched_cancelled_paused_and_rolled_back() {
         r#"{"confirm": "staging"}"#,
     )
     .expect(202);
-    api.house.until("it was rolled back", |_| count() == 1);
+    api.house.until("it was rolled back", |house| {
+        let last = house.last("b").unwrap();
+        (last.verb, last.state) == (Verb::Rollback, RunState::Succeeded)
+    });
+    assert_eq!(count(), 1);
     api.post(&token, "/api/v1/jobs/c/runs", "{}")
         .problem(404, "there is no job `c`");
     api.get(&token, "/api/v1/history?limit=2");
