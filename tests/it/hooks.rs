@@ -1,8 +1,11 @@
 //! Hooks, as an operator meets them.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rusqlite::Connection;
 
-use crate::support::job::{Bed, Job};
+use crate::support::job::{Bed, Job, Running};
+use crate::support::wait_until;
 
 struct Scene {
     bed: Bed,
@@ -150,24 +153,37 @@ fn hooks_are_told_which_tasks_a_run_has() {
     scene.bed.once(&job).expect(0).says(&["tasks are sqlite"]);
 }
 
-/// Who stops a unit tells its processes one after another. This hook is told first, and the run only when it has noticed.
+/// Who stops a unit tells its processes one after another: the hook that wrote its number into `hook` has ended first, and the
+/// run is told when it has noticed. Not by the hook's own children: they have a low priority, and a run waits two seconds.
+fn tell_after_the_hook(scene: &Scene, running: &Running) {
+    let file = scene.bed.path("hook");
+    let number = || -> Option<i32> { std::fs::read_to_string(&file).ok()?.trim().parse().ok() };
+    wait_until("the hook had ended", || {
+        number().is_some_and(|hook| kill(Pid::from_raw(hook), None).is_err())
+    });
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    running.signal(Signal::SIGTERM);
+}
+
+/// A line of a hook's shell: it writes down its number, in one step.
+fn number(scene: &Scene) -> String {
+    let file = scene.bed.path("hook");
+    format!("echo $$ > '{0}.new'; mv '{0}.new' '{0}'", file.display())
+}
+
 #[test]
 fn a_run_whose_hook_is_told_to_end_before_itself_is_cancelled_and_not_failed() {
-    for first in ["kill -TERM $me", "exit 143"] {
+    for first in ["kill -TERM $$", "exit 143"] {
         let scene = Scene::new();
         let off = scene.bed.path("off");
-        let told = format!(
-            "me=$$ run=$PPID; (while kill -0 $me; do :; done; sleep 0.2; kill -TERM $run) > /dev/null 2>&1 & {first}"
-        );
+        let told = format!("{}; {first}", number(&scene));
         let job = scene.job(&format!(
             "maintenance_on = [\"/bin/sh\", \"-c\", \"{told}\"]\nmaintenance_off = [\"touch\", \"{}\"]",
             off.display()
         ));
-        scene
-            .bed
-            .once(&job)
-            .expect(143)
-            .says(&["cancelled by SIGTERM"]);
+        let running = scene.bed.start(&job);
+        tell_after_the_hook(&scene, &running);
+        running.end().expect(143).says(&["cancelled by SIGTERM"]);
         assert_eq!(scene.bed.status_text("app", "state"), "cancelled");
         assert!(off.exists(), "maintenance is off");
         assert_eq!(scene.live(), "old");
@@ -180,13 +196,16 @@ fn maintenance_off_that_is_told_to_end_before_the_run_is_called_again() {
     let tried = scene.bed.path("tried");
     let off = scene.bed.path("off");
     let told = format!(
-        "test -e {0} && exec touch {1}; touch {0}; me=$$ run=$PPID; (while kill -0 $me; do :; done; sleep 0.2; kill -TERM $run) > /dev/null 2>&1 & kill -TERM $me",
+        "test -e {0} && exec touch {1}; touch {0}; {2}; kill -TERM $$",
         tried.display(),
-        off.display()
+        off.display(),
+        number(&scene)
     );
     let job = scene.job(&format!(
         "maintenance_on = [\"false\"]\nmaintenance_off = [\"/bin/sh\", \"-c\", \"{told}\"]"
     ));
-    scene.bed.once(&job).expect(1).says(&["called again"]);
+    let running = scene.bed.start(&job);
+    tell_after_the_hook(&scene, &running);
+    running.end().expect(1).says(&["called again"]);
     assert!(off.exists(), "maintenance is off");
 }
