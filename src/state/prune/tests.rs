@@ -292,7 +292,7 @@ fn a_run_that_is_going_on_writes_all_that_it_has_to_while_thousands_are_pruned()
     };
     put(&state, &vec![old; 3000]);
     begin(&state, "going-on");
-    let done = AtomicBool::new(false);
+    let (begun, done) = (AtomicBool::new(false), AtomicBool::new(false));
     let (pruned, lines) = std::thread::scope(|scope| {
         // Another process is another connection.
         let writer = scope.spawn(|| {
@@ -308,12 +308,16 @@ fn a_run_that_is_going_on_writes_all_that_it_has_to_while_thousands_are_pruned()
                 };
                 state.add_logs("going-on", &[line]).unwrap();
                 lines += 1;
+                begun.store(true, Ordering::SeqCst);
                 if is_last {
                     return lines;
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
+        while !begun.load(Ordering::SeqCst) && !writer.is_finished() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let pruned = state.prune(&retention(10, 1000, 10), at(NOW)).unwrap();
         done.store(true, Ordering::SeqCst);
         (pruned, writer.join().unwrap())
