@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Booting takes about two seconds; this is for a machine that does it all at once.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One booted system. `directory` is `/data` in it; nothing else of what it writes is kept.
 pub(crate) struct Machine {

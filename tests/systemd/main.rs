@@ -85,7 +85,7 @@ impl<'a> Held<'a> {
             .spawn()
             .unwrap();
         let mut held = Self { machine, child };
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + machine::PATIENCE;
         while !machine.directory.path().join("reached").exists() {
             assert!(
                 held.child.try_wait().unwrap().is_none() && Instant::now() < until,

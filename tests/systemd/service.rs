@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::field;
-use crate::machine::{Machine, write};
+use crate::machine::{Machine, PATIENCE, write};
 use crate::package::{self, succeed};
 
 const SETTINGS: &str = r#"
@@ -81,7 +81,7 @@ fn add_job(machine: &Machine, name: &str, text: &str) {
 
 /// Waits until a line of shell ends well.
 fn until(machine: &Machine, script: &str) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + PATIENCE;
     while !machine.run(script).status.success() {
         assert!(
             Instant::now() < end,
@@ -216,7 +216,7 @@ fn a_run_outlives_the_daemons_restart_upgrade_death_and_watchdog_and_is_found_ag
     write(
         &machine,
         "watchdog.conf",
-        "[Service]\nWatchdogSec=3s\nRestartSec=100ms\n",
+        "[Service]\nWatchdogSec=10s\nRestartSec=100ms\n",
     );
     succeed(
         &machine,
@@ -268,7 +268,7 @@ fn a_run_outlives_the_daemons_restart_upgrade_death_and_watchdog_and_is_found_ag
             .count()
     };
     let goes_on = |daemons: usize, how: &str| {
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + PATIENCE;
         while found() < daemons {
             assert!(
                 Instant::now() < end,
@@ -333,13 +333,13 @@ fn a_stop_can_end_runs_and_waits_for_them() {
     // It takes longer than systemd waits for a daemon that does not ask for more time.
     let slow = GATE.replace(
         "[\"/bin/true\"]",
-        "[\"/bin/sh\", \"-c\", \"sleep 4; touch /data/maintenance-is-off\"]",
+        "[\"/bin/sh\", \"-c\", \"sleep 10; touch /data/maintenance-is-off\"]",
     );
     let machine = site(
-        "[scheduler]\non_stop = \"cancel\"\nstop_timeout = \"20s\"\n",
+        "[scheduler]\non_stop = \"cancel\"\nstop_timeout = \"1m\"\n",
         &[("gated", job("staging", "", &slow))],
     );
-    write(&machine, "short.conf", "[Service]\nTimeoutStopSec=1s\n");
+    write(&machine, "short.conf", "[Service]\nTimeoutStopSec=5s\n");
     succeed(
         &machine,
         "cp /data/short.conf /etc/systemd/system/envsyncd.service.d/ && systemctl daemon-reload
