@@ -233,7 +233,7 @@ fn run(cluster: &Cluster, user: &str, database: &str, sql: &str) -> String {
     let (directory, port) = (cluster.socket_directory(), cluster.port());
     // A test's own statements are about `public`, and not the matter.
     let options = "-c search_path=public -c default_tablespace= -c statement_timeout=0 -c lock_timeout=0 \
-        -c default_transaction_read_only=off";
+        -c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off";
     let url = socket_url(&directory, port, user, database);
     cluster
         .try_psql_at(&format!("{url}&options={}", super::encode(options)), sql)

@@ -132,7 +132,7 @@ impl Databases {
             .arg(file.path())
             .env(
                 "PGOPTIONS",
-                "-c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off",
+                "-c idle_session_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off",
             )
             .must("pg_restore");
         if profile.has_public_of_14() {
