@@ -54,6 +54,7 @@ fn a_file_that_breaks_in_whatever_way_keeps_its_last_good_version_in_force() {
     }
     house.start();
     until_it_ran_again(&house, "a");
+    until_it_ran_again(&house, "b");
     house.run(&["check"]).expect(0);
     let file = house.file("a");
     for (number, (way, break_it)) in ways.into_iter().enumerate() {

@@ -26,7 +26,7 @@ fn under_way() -> (Api, crate::support::job::Gate, String) {
 fn reader(api: &Api, token: &str, run: &str) -> BufReader<UnixStream> {
     let mut stream = UnixStream::connect(api.socket()).expect("a connection");
     stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
+        .set_read_timeout(Some(Duration::from_secs(120)))
         .unwrap();
     write!(
         stream,
@@ -205,7 +205,7 @@ fn who_watches_with_what_ends_by_itself_sees_no_more() {
 fn overview(api: &Api, header: &str) -> BufReader<UnixStream> {
     let mut stream = UnixStream::connect(api.socket()).expect("a connection");
     stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
+        .set_read_timeout(Some(Duration::from_secs(120)))
         .unwrap();
     write!(
         stream,

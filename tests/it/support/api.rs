@@ -187,7 +187,7 @@ impl Api {
 #[track_caller]
 pub(crate) fn answer(curl: &mut Command) -> Answer {
     let output = curl
-        .args(["-sS", "-i", "--max-time", "60", "--path-as-is"])
+        .args(["-sS", "-i", "--max-time", "120", "--path-as-is"])
         .output()
         .expect("curl: script/install-test-deps installs it");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
