@@ -5,13 +5,17 @@ use rusqlite::Connection;
 use crate::support::job::{Bed, Job, Running, toml};
 use crate::support::mysql;
 use crate::support::postgres::{self, unique};
+use crate::support::proxy::Proxy;
 use crate::support::wait_until;
 
 /// About 2 MB on the wire.
 const BIG: &str = "CREATE TABLE big (id int PRIMARY KEY, filler text);
     INSERT INTO big SELECT g, repeat(md5(g::text), 16) FROM generate_series(1, 4000) AS g;";
 
-/// A database of each store, each with a row that changes, behind one whose copy takes some seconds.
+/// After so many bytes of a connection, rows of `big` are on their way, and by far not all of them.
+const IN_MID_COPY: u64 = 1024 * 1024;
+
+/// A database of each store, each with a row that changes, behind one whose copy stands still half-way.
 struct Scene {
     bed: Bed,
     /// The one that is copied first, and slowly.
@@ -53,6 +57,12 @@ impl Scene {
 
     /// `more` are lines of the job itself.
     fn job(&self, more: &str) -> Job {
+        let first = postgres::shared().source.url("postgres", &self.first);
+        self.job_from(&first, more)
+    }
+
+    /// The same with another way to the first source.
+    fn job_from(&self, first: &str, more: &str) -> Job {
         let (postgres, mariadb) = (postgres::shared(), mysql::shared());
         let url = |file: &str| format!("sqlite://{}", self.bed.path(file).display());
         let ends = [
@@ -72,7 +82,7 @@ impl Scene {
         ];
         let mut job = Job::between(
             "postgresql",
-            &postgres.source.url("postgres", &self.first),
+            first,
             &postgres.target.url("postgres", &self.first),
         )
         .top(more)
@@ -87,15 +97,18 @@ impl Scene {
         job
     }
 
-    /// Starts it and waits until the first task's rows are on their way.
-    fn start(&self, job: &Job) -> Running {
-        let mut running = self.bed.start(&self.bed.job("app", job));
+    /// Starts it and waits until the first task's rows are on their way, on which they stay until [`Proxy::go_on`].
+    fn start(&self, more: &str) -> (Proxy, Running) {
+        let proxy = Proxy::before(&postgres::shared().source);
+        proxy.stall_after(IN_MID_COPY);
+        let job = self.job_from(&proxy.url("postgres", &self.first), more);
+        let mut running = self.bed.start(&self.bed.job("app", &job));
         wait_until("rows of the first task were copied", || {
             assert!(running.is_running(), "{}", running.said());
             let status = self.bed.path("status").join("app.json");
             status.exists() && self.bed.status("app")["tasks"][0]["rows"].as_u64() > Some(0)
         });
-        running
+        (proxy, running)
     }
 
     /// Whether the first task is still being copied.
@@ -127,8 +140,9 @@ impl Scene {
 #[test]
 fn all_tasks_of_a_job_are_of_the_moment_before_the_first_is_copied() {
     let scene = Scene::new();
-    let running = scene.start(&scene.job(""));
+    let (proxy, running) = scene.start("");
     scene.everything_changes();
+    proxy.go_on();
     let said = running.end().expect(0);
     assert_eq!(scene.published(), ["early"; 3]);
     assert!(
@@ -164,8 +178,9 @@ fn all_tasks_of_a_job_are_of_the_moment_before_the_first_is_copied() {
 #[test]
 fn with_point_in_time_task_each_is_of_the_moment_when_its_turn_came() {
     let scene = Scene::new();
-    let running = scene.start(&scene.job("point_in_time = \"task\""));
+    let (proxy, running) = scene.start("point_in_time = \"task\"");
     scene.everything_changes();
+    proxy.go_on();
     running.end().expect(0);
     assert_eq!(scene.published(), ["late"; 3]);
 }
@@ -173,7 +188,7 @@ fn with_point_in_time_task_each_is_of_the_moment_when_its_turn_came() {
 #[test]
 fn a_source_that_is_lost_while_its_task_waits_ends_the_run_at_once() {
     let scene = Scene::new();
-    let running = scene.start(&scene.job(""));
+    let (proxy, running) = scene.start("");
     let ended = format!(
         "SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity
          WHERE datname = '{}' AND application_name LIKE '%envsync%'",
@@ -182,6 +197,7 @@ fn a_source_that_is_lost_while_its_task_waits_ends_the_run_at_once() {
     assert_eq!(postgres::shared().source.psql("postgres", &ended), "t");
     running.end().expect(1).says(&["task second"]);
     scene.first_goes_on();
+    drop(proxy);
     let states: Vec<String> = scene.bed.status("app")["tasks"]
         .as_array()
         .unwrap()
