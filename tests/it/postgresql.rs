@@ -39,6 +39,7 @@ use crate::support::job::{Bed, Job, Outcome};
 use crate::support::postgres::profiles::Profile;
 use crate::support::postgres::{Cluster, Databases, newest_programs, quote, shared, unique};
 use crate::support::proxy::Proxy;
+use crate::support::wait_until;
 
 /// Rows that make a copy last as long as a stalled network wants: about 20 MB on the wire.
 const BIG: &str = "CREATE TABLE big (id int PRIMARY KEY, filler text);
@@ -168,6 +169,17 @@ impl<'a> Scene<'a> {
         (job, proxy)
     }
 
+    /// Waits until nobody is in production any more: a client that has done its work is gone before its session is.
+    fn source_is_left(&self) {
+        let sessions = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND backend_type = 'client backend'",
+            self.from
+        );
+        wait_until("everybody has left production", || {
+            self.source.psql("postgres", &sessions) == "0"
+        });
+    }
+
     /// Runs a verb where the newest `pg_dump` that the tests have is the machine's own.
     fn with_newest_pg_dump(&self, verb: &[&str], file: &Path) -> Outcome {
         let path = std::env::var("PATH").unwrap_or_default();
@@ -225,7 +237,7 @@ impl<'a> Scene<'a> {
             self.to
         );
         // A server notices that a client is gone when it writes to it, which may be after the client's end.
-        crate::support::wait_until("all sessions have ended", || {
+        wait_until("all sessions have ended", || {
             self.target.psql("postgres", &sessions) == "0"
         });
     }

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use super::Scene;
 use crate::support::dump::assert_equal;
-use crate::support::job::{Job, Outcome};
+use crate::support::job::{Job, Outcome, Running};
 use crate::support::postgres::{Cluster, quote, shared, unique};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::wait_until;
@@ -20,8 +20,21 @@ fn on_one() -> Scene<'static> {
     Scene::on(cluster, cluster)
 }
 
-/// Runs a job that says what it does not do, too.
+/// Runs a job when nobody is in the source.
 fn once(scene: &Scene<'_>, job: &Job) -> Outcome {
+    scene.source_is_left();
+    run(scene, job)
+}
+
+/// Begins the scene's job when nobody is in the source.
+fn start(scene: &Scene<'_>, job: &Job) -> Running {
+    let file = scene.write(job);
+    scene.source_is_left();
+    scene.bed.start(&file)
+}
+
+/// Runs a job that says what it does not do, too.
+fn run(scene: &Scene<'_>, job: &Job) -> Outcome {
     let file = scene.write(job);
     let mut command = scene.bed.command();
     command.env("ENVSYNCD_LOG", "envsyncd=debug");
@@ -130,6 +143,7 @@ fn everything_in_the_files_is_as_it_was_by_checksum_and_by_pg_dump() {
 fn the_newest_server_copies_files_as_well() {
     let cluster = Cluster::builder().newer().start();
     let scene = Scene::on(&cluster, &cluster);
+    scene.source_is_left();
     scene
         .with_newest_pg_dump(&["--once"], &scene.write(&scene.job()))
         .expect(0)
@@ -164,7 +178,9 @@ fn who_is_in_the_source_stays_there_undisturbed_and_rows_are_copied() {
     let scene = on_one();
     let mut guest = scene.source.guest(&scene.from);
     let pid = guest.ask("SELECT pg_backend_pid()");
-    by_rows(&scene, &scene.job(), "somebody is in the source");
+    let outcome = run(&scene, &scene.job()).expect(0);
+    let outcome = outcome.says(&["somebody is in the source"]);
+    assert!(!outcome.stderr.contains(COPIED), "{}", outcome.stderr);
     scene.live_is_new();
     assert_eq!(guest.ask("SELECT pg_backend_pid()"), pid);
 }
@@ -179,7 +195,7 @@ fn who_comes_in_just_before_the_files_are_copied_stays_there_and_nobody_waits() 
         &scene.source.url("postgres", &scene.from),
         &proxy.url("postgres", &scene.to),
     );
-    let mut running = scene.bed.start(&scene.write(&job));
+    let mut running = start(&scene, &job);
     wait_until("files are about to be copied", || proxy.is_sprung());
     let mut guest = scene.source.guest(&scene.from);
     let pid = guest.ask("SELECT pg_backend_pid()");
@@ -336,7 +352,7 @@ fn a_source_that_changes_after_its_files_were_copied_is_copied_by_rows() {
             &scene.target.url("postgres", &scene.to),
         )
         .task(&format!("verify = \"{verify}\""));
-        let running = scene.bed.start(&scene.write(&job));
+        let running = start(&scene, &job);
         wait_until("the files are copied", || proxy.is_sprung());
         scene.source(sql);
         proxy.go_on();
@@ -370,7 +386,7 @@ fn whoever_writes_all_the_time_loses_nothing_and_live_has_one_moment_of_it() {
             }
             written
         });
-        let outcomes: Vec<Outcome> = (0..3).map(|_| once(&scene, &scene.job())).collect();
+        let outcomes: Vec<Outcome> = (0..3).map(|_| run(&scene, &scene.job())).collect();
         over.store(true, Ordering::SeqCst);
         for outcome in outcomes {
             outcome.expect(0);
@@ -435,7 +451,7 @@ fn a_run_that_is_ended_while_files_are_copied_ends_at_once_and_leaves_nothing() 
     let slow = Slow::start();
     let scene = Scene::on(&slow.cluster, &slow.cluster);
     slow.stop();
-    let running = scene.bed.start(&scene.write(&scene.job()));
+    let running = start(&scene, &scene.job());
     slow.wait_for_copy();
     running.signal(Signal::SIGTERM);
     running.end().expect(143);
@@ -451,11 +467,10 @@ fn what_a_run_leaves_that_is_killed_while_files_are_copied_is_gone_after_the_nex
     let slow = Slow::start();
     let scene = Scene::on(&slow.cluster, &slow.cluster);
     slow.stop();
-    let file = scene.write(&scene.job());
-    let running = scene.bed.start(&file);
+    let running = start(&scene, &scene.job());
     slow.wait_for_copy();
     running.kill();
-    let next = scene.bed.start(&file);
+    let next = scene.bed.start(&scene.write(&scene.job()));
     slow.go_on();
     next.end().expect(0);
     scene.live_is_new();
@@ -467,7 +482,7 @@ fn logins_to_the_source_wait_ten_seconds_at_the_most() {
     let slow = Slow::start();
     let scene = Scene::on(&slow.cluster, &slow.cluster);
     slow.stop();
-    let running = scene.bed.start(&scene.write(&scene.job()));
+    let running = start(&scene, &scene.job());
     slow.wait_for_copy();
     // Would wait for ever.
     drop(scene.source.guest(&scene.from));

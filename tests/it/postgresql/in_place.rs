@@ -9,6 +9,7 @@ use crate::support::dump::assert_equal;
 use crate::support::job::{Job, toml};
 use crate::support::postgres::{Cluster, quote, shared, unique};
 use crate::support::proxy::Proxy;
+use crate::support::wait_until;
 
 const IN_PLACE: &str = "publish = \"in_place\"";
 
@@ -279,10 +280,13 @@ fn other_clients_are_kept_out_while_it_loads_and_let_in_after() {
     let scene = Scene::new();
     let _guest = scene.target.guest(&scene.to);
     let count = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'",
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND backend_type = 'client backend'",
         scene.to
     );
-    assert_eq!(scene.target.psql("postgres", &count), "1");
+    // The clients that made it may be gone before their sessions are.
+    wait_until("the guest is alone", || {
+        scene.target.psql("postgres", &count) == "1"
+    });
     let (job, proxy) = scene.stalling();
     let running = scene.bed.start(&scene.write(&job));
     proxy.wait_for_stall();

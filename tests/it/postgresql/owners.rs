@@ -141,6 +141,7 @@ fn on_one_server_files_are_copied_for_a_member_and_stay_the_application_s() {
     scene.source(&format!(
         "ALTER TABLE users OWNER TO {app}; ALTER TABLE orders OWNER TO {app}"
     ));
+    scene.source_is_left();
     host.once(&host.job())
         .expect(0)
         .says(&["copied the database's files"]);
