@@ -92,9 +92,15 @@ impl Replicated {
 
 const LAG: &str = "max_replication_lag = \"2s\"";
 
-fn pauses_and_goes_on(replicated: &Replicated, scene: &Scene<'_>, url: &str) {
-    let job = Job::between("postgresql", url, &scene.target.url("postgres", &scene.to));
-    // Slow enough to be still at it when the lag is seen.
+fn pauses_and_goes_on(replicated: &Replicated, scene: &Scene<'_>, source: &Cluster) {
+    let proxy = Proxy::before(source);
+    // It is still at it when the lag is seen, however late that is.
+    proxy.stall_after(super::IN_MID_COPY);
+    let job = Job::between(
+        "postgresql",
+        &proxy.url("postgres", &scene.from),
+        &scene.target.url("postgres", &scene.to),
+    );
     let job = job
         .task(LAG)
         .task("throttle = \"4MB/s\"")
@@ -106,21 +112,26 @@ fn pauses_and_goes_on(replicated: &Replicated, scene: &Scene<'_>, url: &str) {
         .expect(0)
         .says(&["replication lags by more than 2 s"]);
     replicated.delay("1h");
-    let running = scene.bed.start(&file);
+    let mut running = scene.bed.start(&file);
     wait_until("the copy paused", || {
         replicated.commit();
         running.said().contains("reading pauses")
     });
+    proxy.go_on();
     let bytes = || {
         scene.bed.status("app")["tasks"][0]["bytes"]
             .as_u64()
             .expect("a number")
     };
-    // What was on its way arrives; then nothing more does.
-    std::thread::sleep(Duration::from_secs(2));
-    let before = bytes();
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(bytes(), before);
+    // What was on its way arrives; then nothing more does. All of it are 20 MB.
+    let mut before = bytes();
+    wait_until("nothing arrives any more", || {
+        std::thread::sleep(Duration::from_secs(2));
+        let last = std::mem::replace(&mut before, bytes());
+        last == before
+    });
+    assert!(before < 20_000_000, "{before}");
+    assert!(running.is_running(), "{}", running.said());
     replicated.delay("0");
     running.end().expect(0).says(&["reading goes on"]);
     scene.live_is_new();
@@ -133,8 +144,7 @@ fn a_copy_from_a_primary_pauses_while_its_standby_lags() {
     let scene = replicated.scene();
     scene.source(BIG);
     replicated.standby.catch_up(&replicated.primary);
-    let url = scene.source.url("postgres", &scene.from);
-    pauses_and_goes_on(&replicated, &scene, &url);
+    pauses_and_goes_on(&replicated, &scene, &replicated.primary);
 }
 
 #[test]
@@ -143,8 +153,7 @@ fn a_copy_from_a_standby_pauses_while_it_lags() {
     let scene = replicated.scene();
     scene.source(BIG);
     replicated.standby.catch_up(&replicated.primary);
-    let url = replicated.standby.url("postgres", &scene.from);
-    pauses_and_goes_on(&replicated, &scene, &url);
+    pauses_and_goes_on(&replicated, &scene, &replicated.standby);
 }
 
 #[test]
