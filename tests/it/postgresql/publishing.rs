@@ -223,7 +223,7 @@ fn a_hook_s_time_limit_ends_it_and_what_it_started() {
     let pid = scene.bed.path("pid");
     let script = format!("sleep 600 & echo $! > '{}'; wait", pid.display());
     let hooks = format!(
-        "maintenance_on = {{ command = [\"sh\", \"-c\", {}], timeout = \"1s\" }}\nmaintenance_off = {}",
+        "maintenance_on = {{ command = [\"sh\", \"-c\", {}], timeout = \"5s\" }}\nmaintenance_off = {}",
         crate::support::job::toml(&script),
         scene.bed.note("off")
     );

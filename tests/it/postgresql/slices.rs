@@ -5,6 +5,7 @@ use crate::support::dump::assert_equal;
 use crate::support::job::Job;
 use crate::support::postgres::Cluster;
 use crate::support::proxy::Proxy;
+use crate::support::wait_until;
 
 /// About 140 MB in pages of one row each, with a few values that are stored elsewhere, holes, and rows that were updated.
 const LARGE: &str = "CREATE TABLE large (id int NOT NULL, n int, filler text, toasted text);
@@ -131,6 +132,7 @@ fn a_slice_whose_connection_is_cut_fails_the_run_and_live_stays_as_it_was() {
     .task("jobs = 2");
     let running = scene.bed.start(&scene.write(&job));
     proxy.wait_for_stall();
+    wait_until("both slices are on their way", || slices(&target) == 2);
     proxy.cut();
     running.end().expect(1).says(&["public.large"]);
     assert_eq!(slices(&target), 2);

@@ -61,7 +61,10 @@ fn a_second_signal_ends_a_run_at_once() {
     gate.wait(&mut running);
     // The gate never opens: only a run that does not wait for its clean end comes back.
     running.signal(Signal::SIGTERM);
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    // Before it has heard the first one, two are one.
+    wait_until("it heard the first one", || {
+        running.said().contains("asked to stop")
+    });
     running.signal(Signal::SIGTERM);
     assert_ne!(running.end().code, Some(0));
     scene.live_is_old();
