@@ -231,9 +231,14 @@ impl<'a> Scene<'a> {
     #[track_caller]
     fn nothing_is_left(&self) {
         assert_eq!(self.beside_live(), Vec::<String>::new());
+        self.sessions_have_ended();
+    }
+
+    /// Waits until no session of a run is left, and so nothing that one was still at.
+    fn sessions_have_ended(&self) {
         let sessions = format!(
-            "SELECT count(*) FROM pg_stat_activity
-             WHERE application_name LIKE '%envsync%' AND position('{}' IN datname) > 0",
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%envsync%'
+             AND (position('{0}' IN datname) > 0 OR position('{0}' IN query) > 0)",
             self.to
         );
         // A server notices that a client is gone when it writes to it, which may be after the client's end.
