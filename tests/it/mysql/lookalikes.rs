@@ -1,9 +1,10 @@
 //! Failures that look like success elsewhere.
 
-use super::Scene;
+use super::{BIG, IN_MID_COPY, Scene};
 use crate::support::job::{Job, toml};
 use crate::support::mysql::{PASSWORD, Server, quote};
 use crate::support::postgres::unique;
+use crate::support::proxy::Proxy;
 
 /// A job that reads as a user of these rights.
 fn job_of_a_reader_with(scene: &Scene<'_>, grants: &[&str]) -> Job {
@@ -165,20 +166,26 @@ fn an_owner_who_lacks_a_right_hears_which_before_live_is_touched() {
 
 #[test]
 fn a_source_that_dies_half_way_fails_the_run() {
-    let (source, target) = (Server::with(&[]), Server::with(&[]));
+    // What was committed is there after a crash.
+    let source = Server::with(&["--innodb-flush-log-at-trx-commit=1"]);
+    let target = Server::with(&[]);
     let scene = Scene::on(&source, &target);
     let gate = scene.bed.gate("on");
-    let slow = scene
-        .job()
+    scene.source(BIG);
+    let proxy = Proxy::before_mysql(&source);
+    proxy.stall_after(IN_MID_COPY);
+    let slow = Job::between(
+        "mysql",
+        &proxy.mysql_url("root", &scene.from),
+        &target.url("root", &scene.to),
+    );
+    let slow = slow
         .task("verify = \"checksum\"")
         .hooks(&gate.maintenance());
-    // Rows for a copy that lasts longer than the server.
-    scene.source("CREATE TABLE big (id int PRIMARY KEY, filler longblob); INSERT INTO big SELECT seq, REPEAT(MD5(seq), 3000) FROM seq_1_to_3000");
-    let mut running = scene.bed.start(&scene.write(&slow));
-    crate::support::wait_until("incoming has rows", || {
-        !running.is_running() || !scene.beside_live().is_empty()
-    });
+    let running = scene.bed.start(&scene.write(&slow));
+    proxy.wait_for_stall();
     source.crash();
+    proxy.go_on();
     running.end().expect(1);
     assert!(!gate.is_reached());
     scene.live_is_old();
@@ -191,14 +198,22 @@ fn a_source_that_dies_half_way_fails_the_run() {
 
 #[test]
 fn a_target_that_dies_half_way_is_as_it_was_when_it_is_back() {
-    let (source, target) = (Server::with(&[]), Server::with(&[]));
+    let source = Server::with(&[]);
+    // What was committed is there after a crash.
+    let target = Server::with(&["--innodb-flush-log-at-trx-commit=1"]);
     let scene = Scene::on(&source, &target);
-    scene.source("CREATE TABLE big (id int PRIMARY KEY, filler longblob); INSERT INTO big SELECT seq, REPEAT(MD5(seq), 3000) FROM seq_1_to_3000");
-    let mut running = scene.bed.start(&scene.write(&scene.job()));
-    crate::support::wait_until("incoming is there", || {
-        !running.is_running() || !scene.beside_live().is_empty()
-    });
+    scene.source(BIG);
+    let proxy = Proxy::before_mysql(&target);
+    proxy.stall_after(IN_MID_COPY);
+    let through = Job::between(
+        "mysql",
+        &source.url("root", &scene.from),
+        &proxy.mysql_url("root", &scene.to),
+    );
+    let running = scene.bed.start(&scene.write(&through));
+    proxy.wait_for_stall();
     target.crash();
+    proxy.go_on();
     running.end().expect(1);
     target.start_again();
     scene.live_is_old();
