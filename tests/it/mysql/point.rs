@@ -129,8 +129,11 @@ fn sums_are_right(
         Some(_) => "SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES",
     };
     let job = scene.job_by(everywhere, on_database);
+    let mut shortest = std::time::Duration::MAX;
     for _ in 0..3 {
+        let begin = std::time::Instant::now();
         let outcome = scene.copy(&job).says(says);
+        shortest = shortest.min(begin.elapsed());
         if says.is_empty() {
             assert!(!outcome.stderr.contains("one worker"), "{}", outcome.stderr);
         }
@@ -145,7 +148,9 @@ fn sums_are_right(
         assert!(asked(lock), "{lock} was not asked for");
     }
     let waited = mover.end();
-    assert!(waited < 2.0, "a writer waited for {waited} s");
+    // A moment, which is a longer one where the machine has more to do, and a run, too.
+    let most = 2_f64.max(shortest.as_secs_f64() / 2.0);
+    assert!(waited < most, "a writer waited for {waited} s of {most}");
 }
 
 const LOGGED: [&str; 2] = ["--general-log=1", "--log-output=TABLE"];
@@ -289,9 +294,16 @@ fn in_mid_copy(scene: &Scene<'_>, workers: u32) -> (Proxy, crate::support::job::
 fn a_table_that_was_read_can_be_altered_before_the_run_is_over() {
     let scene = Scene::new();
     let (proxy, running) = in_mid_copy(&scene, 2);
+    let beside = scene.beside_live();
+    let incoming = beside.iter().find(|name| name.contains("_incoming_"));
+    let incoming = incoming.expect("rows are on their way to it");
     // The other worker reads these meanwhile.
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    scene.source("SET lock_wait_timeout = 2; ALTER TABLE users ADD more int, FORCE; UPDATE users SET email = 'newer'; TRUNCATE orders; DROP TABLE orders");
+    wait_until("the small tables have arrived", || {
+        let asked = "SELECT (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM orders)";
+        let rows = scene.target.try_sql("root", incoming, asked);
+        rows.is_ok_and(|rows| rows == "700")
+    });
+    scene.source("SET lock_wait_timeout = 60; ALTER TABLE users ADD more int, FORCE; UPDATE users SET email = 'newer'; TRUNCATE orders; DROP TABLE orders");
     proxy.go_on();
     running.end().expect(0);
     scene.live_is_new();
