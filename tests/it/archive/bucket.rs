@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use envsyncd::archive::bucket::{Bucket, PIECE};
+use envsyncd::archive::bucket::{Bucket, PIECE, Patience};
 use envsyncd::config::job::Endpoint;
 use envsyncd::error::Result;
 use envsyncd::store::Lookup;
@@ -39,7 +39,11 @@ fn unique() -> String {
 }
 
 async fn open(endpoint: &Endpoint) -> Bucket {
-    Bucket::open_with(endpoint, &nothing(), patience())
+    open_with(endpoint, patience()).await
+}
+
+async fn open_with(endpoint: &Endpoint, patience: Patience) -> Bucket {
+    Bucket::open_with(endpoint, &nothing(), patience)
         .await
         .expect("an archive")
 }

@@ -14,6 +14,7 @@ use crate::support::hostile::http::{Answer, Asked};
 use crate::support::hostile::s3::{S3, object, page};
 use crate::support::hostile::snapshot::{Snapshot, zeros};
 use crate::support::job::{Bed, Job, Outcome, toml};
+use crate::support::s3::impatience;
 
 /// What a list ends with.
 async fn folders(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Error {
@@ -84,7 +85,9 @@ async fn a_refusal_without_end_is_read_as_far_as_it_says_why() {
 #[tokio::test]
 async fn a_server_that_says_nothing_is_not_waited_for_without_end() {
     for answer in ["", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n<"] {
-        let error = folders(move |_| Answer::raw(answer).then_silence()).await;
+        let server = S3::start(move |_| Answer::raw(answer).then_silence());
+        let bucket = server.bucket_with(impatience()).await;
+        let error = bucket.folders().await.unwrap_err();
         assert_eq!(error.kind(), Kind::Connection);
         assert!(error.to_string().contains("nothing came for 2s"), "{error}");
     }

@@ -1,11 +1,11 @@
 //! What an operator reads when something is not as it should be: what it is, and what to do.
 
 use std::fs;
-use std::net::TcpListener;
 
 use super::Scene;
 use super::through_s3::Far;
 use crate::support::job::{Bed, Job, toml};
+use crate::support::postgres::free_port;
 use crate::support::s3::{KEY, S3, shared};
 
 /// A pull of SQLite from this archive.
@@ -149,11 +149,8 @@ fn a_server_that_is_not_the_right_one_is_said_once_and_how() {
     let line = last_line(bed, &archive(&plain, ""), 1);
     says(&line, &["broke again and again", "http or https"]);
     // Nobody listens there.
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = format!("127.0.0.1:{}", free_port());
     let line = last_line(bed, &archive(&format!("http://{free}"), ""), 1);
     says(&line, &["cannot be reached", "`endpoint`"]);
-    assert_eq!(line.matches(&free.to_string()).count(), 1, "{line}");
+    assert_eq!(line.matches(&free).count(), 1, "{line}");
 }

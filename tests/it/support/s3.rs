@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use envsyncd::archive::bucket::Patience;
 use envsyncd::config::bucket::BucketAccess;
 use envsyncd::config::job::Endpoint;
 use envsyncd::config::{ArchiveUrl, percent_decoded_text};
@@ -346,12 +347,22 @@ pub(crate) fn archive(url: &str, server: &str, id: &str, secret: &str) -> Endpoi
     }
 }
 
-/// Limits of time for tests.
-pub(crate) fn patience() -> envsyncd::archive::bucket::Patience {
-    envsyncd::archive::bucket::Patience {
-        total: Duration::from_secs(6),
+/// Limits of time for tests: longer than a server that is there ever takes where many tests run. One that is not there is known
+/// by its refusal.
+pub(crate) fn patience() -> Patience {
+    Patience {
+        total: Duration::from_secs(120),
         first: Duration::from_secs(1),
+        still: Duration::from_secs(60),
+        connect: Duration::from_secs(10),
+    }
+}
+
+/// The same for who tests that a server without a word is given up.
+pub(crate) fn impatience() -> Patience {
+    Patience {
+        total: Duration::from_secs(6),
         still: Duration::from_secs(2),
-        connect: Duration::from_secs(1),
+        ..patience()
     }
 }

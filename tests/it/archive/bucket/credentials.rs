@@ -264,7 +264,8 @@ async fn a_machine_or_a_pod_with_a_role_has_keys_and_one_without_says_so_soon() 
         );
         assert!(error.contains("access_key_id"), "{error}");
     }
-    assert!(begun.elapsed().as_secs() < 6);
+    // And not only after all the patience that there is for a bucket's server.
+    assert!(begun.elapsed() < patience().total / 2);
 }
 
 /// An archive of which nothing says what server it is on.

@@ -2,20 +2,30 @@
 
 use std::time::{Duration, Instant};
 
-use envsyncd::archive::bucket::{Bucket, PIECE};
+use envsyncd::archive::bucket::{Bucket, PIECE, Patience};
 use envsyncd::error::Kind;
 
-use super::{content, open_at, paths, read, remote, unique, upload};
+use super::{content, open_at, open_with, paths, read, remote, unique, upload};
 use crate::support::network::{Fault, Network};
-use crate::support::s3::{S3, shared};
+use crate::support::s3::{self, KEY, S3, SECRET, impatience, patience, shared};
+
+/// Sooner than somebody who waits for good, and later than who gives up, however busy the machine is.
+const LATE: Duration = Duration::from_secs(60);
 
 /// A new bucket behind a network; what it is called.
 async fn behind() -> (Bucket, Network, String) {
+    behind_with(patience()).await
+}
+
+/// The same with other limits of time.
+async fn behind_with(patience: Patience) -> (Bucket, Network, String) {
     let server = shared();
     let name = unique();
     server.bucket(&name);
     let network = Network::before(&server.address());
-    (open_at(&name, &network.endpoint()).await, network, name)
+    let url = format!("s3://{name}");
+    let endpoint = s3::archive(&url, &network.endpoint(), KEY, SECRET);
+    (open_with(&endpoint, patience).await, network, name)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +55,11 @@ async fn a_server_that_has_trouble_or_too_much_to_do_is_asked_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_never_recovers_is_not_asked_for_ever() {
-    let (bucket, network, name) = behind().await;
+    let patience = Patience {
+        total: impatience().total,
+        ..patience()
+    };
+    let (bucket, network, name) = behind_with(patience).await;
     for (status, code, words) in [
         (503, "SlowDown", "fewer requests"),
         (500, "InternalError", "has trouble"),
@@ -62,7 +76,7 @@ async fn a_server_that_never_recovers_is_not_asked_for_ever() {
         assert!(text.contains(words) && text.contains(code), "{text}");
         assert_eq!(error.kind(), Kind::Connection);
         let (took, tries) = (begun.elapsed(), network.asked("PUT", code));
-        assert!(took < Duration::from_secs(8), "{took:?}");
+        assert!(took < LATE, "{took:?}");
         assert!((3..20).contains(&tries), "{tries}");
     }
     // What will not change is not asked for again.
@@ -90,18 +104,22 @@ async fn slow_answers_are_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_says_nothing_is_given_up() {
-    let (bucket, network, name) = behind().await;
+    let (bucket, network, name) = behind_with(impatience()).await;
     let begun = Instant::now();
-    let dead = Fault::Late(Duration::from_secs(30));
+    let dead = Fault::Late(LATE * 10);
     network.fault(&format!("PUT /{name}"), "", 1000, dead);
     let text = bucket.put("a", "x".into()).await.unwrap_err().to_string();
     assert!(text.contains("nothing came for 2s"), "{text}");
-    assert!(begun.elapsed() < Duration::from_secs(10), "{text}");
+    assert!(begun.elapsed() < LATE, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_goes_on_where_the_connection_was_cut_or_stood_still_without_a_byte_doubled() {
-    let (bucket, network, name) = behind().await;
+    let patience = Patience {
+        still: Duration::from_secs(5),
+        ..patience()
+    };
+    let (bucket, network, name) = behind_with(patience).await;
     let large = content(3 * PIECE + 17);
     upload(&bucket, "a/large", &large, PIECE)
         .await
@@ -135,19 +153,20 @@ async fn reading_goes_on_where_the_connection_was_cut_or_stood_still_without_a_b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_that_never_gets_on_ends() {
-    let (bucket, network, name) = behind().await;
+    let (bucket, network, name) = behind_with(impatience()).await;
     for (path, fault) in [
         ("cut", Fault::CutAnswer(0)),
         ("still", Fault::StillAnswer(0)),
     ] {
-        upload(&bucket, path, &content(PIECE), PIECE)
+        let patient = open_at(&name, &network.endpoint()).await;
+        upload(&patient, path, &content(PIECE), PIECE)
             .await
             .expect("room");
         let begun = Instant::now();
         network.fault(&format!("GET /{name}/{path}"), "", 1000, fault);
         let error = read(&bucket, path, 0).await.unwrap_err();
         assert!(error.to_string().contains("no byte came"), "{error}");
-        assert!(begun.elapsed() < Duration::from_secs(12), "{error}");
+        assert!(begun.elapsed() < LATE, "{error}");
     }
 }
 
@@ -252,5 +271,5 @@ async fn a_server_that_is_away_is_waited_for_only_once_it_was_there() {
         text.contains("cannot be reached") && text.contains(&server.address()),
         "{text}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(3), "{text}");
+    assert!(begun.elapsed() < LATE, "{text}");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use envsyncd::archive::bucket::Bucket;
+use envsyncd::archive::bucket::{Bucket, Patience};
 use envsyncd::store::Lookup;
 
 use super::http::{Answer, Asked, Server};
@@ -24,9 +24,14 @@ impl S3 {
 
     /// Bucket `bucket` with prefix `x`, with the tests' limits of time.
     pub(crate) async fn bucket(&self) -> Bucket {
+        self.bucket_with(patience()).await
+    }
+
+    /// The same with others.
+    pub(crate) async fn bucket_with(&self, patience: Patience) -> Bucket {
         let endpoint = archive("s3://bucket/x", &self.endpoint(), KEY, SECRET);
         let nothing: Lookup = Arc::new(|_| None);
-        Bucket::open_with(&endpoint, &nothing, patience())
+        Bucket::open_with(&endpoint, &nothing, patience)
             .await
             .expect("an archive")
     }
