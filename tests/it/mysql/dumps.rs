@@ -6,6 +6,7 @@ mod written;
 
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -218,6 +219,20 @@ fn an_error_of_the_stream_ends_the_run_with_live_as_it_was() {
     scene.nothing_is_left();
 }
 
+/// Lets an endless dump be restored until it has begun, and for a while.
+async fn half_way<T>(scene: &Scene<'_>, restoring: impl Future<Output = T>) {
+    let begun = async {
+        while scene.beside_live().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    };
+    tokio::select! {
+        _ = restoring => panic!("it came to an end"),
+        begun = tokio::time::timeout(Duration::from_secs(120), begun) => begun.expect("it begins"),
+    }
+}
+
 #[test]
 fn what_a_killed_run_had_restored_is_swept_by_the_next_one() {
     let scene = Scene::new();
@@ -234,15 +249,12 @@ fn what_a_killed_run_had_restored_is_swept_by_the_next_one() {
             half.chain(stream::pending()).boxed()
         });
         let dumps = dumps(task.kind).expect("dumps");
-        let restoring = dumps.restore(&task, &context, endless.clone());
-        let soon = std::time::Duration::from_secs(2);
-        assert!(tokio::time::timeout(soon, restoring).await.is_err());
+        half_way(&scene, dumps.restore(&task, &context, endless.clone())).await;
         assert_eq!(scene.beside_live().len(), 1);
         // What was ended half-way, but not killed, is dropped by its own run.
         target.discard().await.expect("nothing to keep it");
         assert_eq!(scene.beside_live(), Vec::<String>::new());
-        let restoring = dumps.restore(&task, &context, endless);
-        assert!(tokio::time::timeout(soon, restoring).await.is_err());
+        half_way(&scene, dumps.restore(&task, &context, endless)).await;
         target.close().await;
     });
     assert_eq!(scene.beside_live().len(), 1);
