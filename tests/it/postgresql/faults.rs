@@ -8,7 +8,7 @@ use crate::support::dump::assert_equal;
 use crate::support::job::{Job, Running};
 use crate::support::postgres::{Cluster, shared};
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::{kills, moments, wait_until};
+use crate::support::{kills, moments_again, wait_until};
 
 /// Whose network or server has a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,13 +184,6 @@ fn let_run(running: &mut Running, number: u32, moment: Duration, line: &str) {
         });
         std::thread::sleep(moment / 4);
     }
-}
-
-/// Moments to kill runs at: `count` of them, and as many again, up to four times, for who has not yet killed as many runs as
-/// make a test. How long a run takes changes with what else the machine does.
-fn moments_again(count: u32) -> impl Iterator<Item = (u32, f64)> {
-    let parts = (0..4).flat_map(move |_| moments(count, Duration::from_secs(1)));
-    (0..).zip(parts.map(|part| part.as_secs_f64()))
 }
 
 /// How long a whole run takes here and now.

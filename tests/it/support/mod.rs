@@ -63,6 +63,13 @@ pub(crate) fn moments(count: u32, all: Duration) -> impl Iterator<Item = Duratio
     (0..count).map(move |n| all * (n * 37 % count) / count)
 }
 
+/// The same as parts of a run, each with its number: `count` of them, and as many again, up to four times, for who has not yet
+/// killed as many runs as make a test. How long a run takes changes with what else the machine does.
+pub(crate) fn moments_again(count: u32) -> impl Iterator<Item = (u32, f64)> {
+    let parts = (0..4).flat_map(move |_| moments(count, Duration::from_secs(1)));
+    (0..).zip(parts.map(|part| part.as_secs_f64()))
+}
+
 /// A directory in `home`, and a shell that runs this script for it, as `$1`, until the directory is to go: it holds the other
 /// end of a pipe, which closes with this process, however that ends.
 pub(crate) fn watched(prefix: &str, home: &Path, script: &str) -> (PathBuf, Child) {
