@@ -77,7 +77,8 @@ impl Replicated {
             self.standby.psql("postgres", sql)
         };
         let before = replayed();
-        std::thread::sleep(Duration::from_secs(1));
+        // A moment's rest is none: others may have the machine.
+        std::thread::sleep(Duration::from_secs(4));
         before.ends_with("|t") && replayed() == before
     }
 

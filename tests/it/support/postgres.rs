@@ -274,7 +274,8 @@ impl Cluster {
         set("full_page_writes", "off");
         // Small, and what it needs in memory is in its directory.
         set("shared_buffers", "32MB");
-        set("max_connections", "60");
+        // Eight tests at once may have twelve each.
+        set("max_connections", "120");
         set("min_wal_size", "4MB");
         set("max_wal_size", "32MB");
         set("checkpoint_warning", "0");
