@@ -31,7 +31,14 @@ fn nagios(more: &str) -> (bool, String) {
         fs::write(&path, text).expect("a file");
         path
     };
-    let packaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/nagios");
+    // It reads them as a user of its own, who may have no way into the repository's directory.
+    let packaged = directory.path().join("packaged");
+    fs::create_dir(&packaged).expect("a directory");
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/nagios");
+    for entry in fs::read_dir(ours).expect("the definitions") {
+        let entry = entry.expect("the definitions");
+        fs::copy(entry.path(), packaged.join(entry.file_name())).expect("a file");
+    }
     let objects = file("objects.cfg", more);
     let resource = file("resource.cfg", "$USER1$=/usr/lib/nagios/plugins\n");
     let main = file(
