@@ -59,8 +59,9 @@ fn everything_that_create_can_make_arrives_with_owners_grants_and_comments() {
 
 #[test]
 fn a_hundred_schemas_of_a_hundred_tables_arrive_with_all_that_hangs_on_them() {
+    // A server has room for so many locks for each connection that there may be.
     let (source, target) = (
-        Cluster::builder().start(),
+        Cluster::builder().set("max_connections", "50").start(),
         Cluster::builder()
             .set("max_locks_per_transaction", "256")
             .start(),
