@@ -184,8 +184,13 @@ impl Origin {
         if length.is_some_and(|length| length > self.max_size) {
             return no("the file is larger than `max_size`");
         }
-        // Closed in mid-file, such an answer looks whole.
-        if length.is_none() && !headers.contains_key(TRANSFER_ENCODING) {
+        // Closed in mid-file, an answer without a length looks whole unless it comes in chunks; and what is coded besides is
+        // not the file.
+        if headers.contains_key(TRANSFER_ENCODING) {
+            if !is_chunked(headers) {
+                return no("the origin sends the file in another transfer coding than chunks");
+            }
+        } else if length.is_none() {
             return no("the origin does not say how long the file is");
         }
         let changed = text(LAST_MODIFIED).and_then(parse_date);
@@ -198,6 +203,14 @@ impl Origin {
             changed,
         })
     }
+}
+
+/// Whether the codings of all `Transfer-Encoding` lines together are `chunked`, once, and nothing else (RFC 9112, 6.1).
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = values.next().map(HeaderValue::as_bytes);
+    values.next().is_none()
+        && first.is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// Whether an origin has answered, and what it has answered is no HTTP.

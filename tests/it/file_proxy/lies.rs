@@ -49,6 +49,45 @@ fn an_answer_that_is_cut_short_breaks_off_and_is_not_kept() {
 }
 
 #[test]
+fn an_answer_in_another_transfer_coding_than_chunks_is_not_kept() {
+    let stand = Stand::new("");
+    let why = "the origin sends the file in another transfer coding than chunks\n";
+    let coded = |coding: &str, framing, body: &str| {
+        let answer = Answer::new(200, body).framed(framing);
+        answer.header(&format!("Transfer-Encoding: {coding}"))
+    };
+    let chunks = "4\r\nbody\r\n0\r\n\r\n";
+    for (path, answer) in [
+        // They end with their connection, wherever that is.
+        (
+            "/identity.jpg",
+            coded("identity", Framing::Close, "half a fi"),
+        ),
+        ("/gzip.jpg", coded("gzip", Framing::Close, "half a fi")),
+        (
+            "/last.jpg",
+            coded("chunked, identity", Framing::Close, chunks),
+        ),
+        (
+            "/length.jpg",
+            coded("identity", Framing::Lie(20), "half a fi"),
+        ),
+        // These come in chunks, and what is in them is not the file.
+        ("/both.jpg", coded("gzip, chunked", Framing::Close, chunks)),
+        ("/lines.jpg", coded("gzip", Framing::Chunks, "packed")),
+    ] {
+        stand.origin.put(path, answer);
+        let reply = stand.get(path);
+        assert_eq!((reply.status, reply.text().as_str()), (502, why), "{path}");
+    }
+    nothing_is_kept(&stand);
+    stand
+        .origin
+        .put("/large.jpg", coded(" Chunked ", Framing::Close, chunks));
+    assert_eq!(stand.get("/large.jpg").text(), "body");
+}
+
+#[test]
 fn a_page_of_an_error_is_no_picture_whatever_it_is_called() {
     let stand = Stand::new("");
     let page = "<!DOCTYPE html>\n<html><body>Not found</body></html>";
