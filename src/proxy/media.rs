@@ -114,6 +114,9 @@ const TYPES: &[(&str, &str, Class)] = &[
     ("zip", "application/zip", Class::Binary),
 ];
 
+/// What is said where the ending says nothing.
+const UNKNOWN: &str = "application/octet-stream";
+
 /// What a name's ending promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Promise {
@@ -129,8 +132,7 @@ impl Promise {
             let at = TYPES.binary_search_by(|(known, _, _)| (*known).cmp(ending));
             at.ok().map(|at| TYPES[at])
         });
-        let (_, media_type, class) =
-            found.unwrap_or(("", "application/octet-stream", Class::Binary));
+        let (_, media_type, class) = found.unwrap_or(("", UNKNOWN, Class::Binary));
         Self { media_type, class }
     }
 
@@ -162,24 +164,25 @@ impl Promise {
         {
             return true;
         }
+        // An error by its type (RFC 9457), whatever the ending.
+        if matches!(detail, "problem+json" | "problem+xml") {
+            return false;
+        }
         let is_html = matches!(detail, "html" | "xhtml+xml");
         let is_xml = detail == "xml" || detail.ends_with("+xml");
+        let is_json = detail == "json" || detail.ends_with("+json");
+        let is_opaque = kind == "application" && !is_html && !is_xml && !is_json;
         match self.class {
             Class::Html => is_html || kind == "multipart" || is_xml || said == "text/plain",
             Class::Xml => !is_html && (is_xml || said == "text/plain"),
             Class::Text => !is_html && matches!(kind, "text" | "application"),
             Class::Image => kind == "image",
-            Class::Media => {
-                matches!(kind, "audio" | "video")
-                    || (kind == "application" && !is_html && detail != "json")
-            }
-            Class::Font => {
-                kind == "font" || (kind == "application" && !is_html && detail != "json")
-            }
-            // What we know no type of may be text: an ending of somebody's own.
-            Class::Binary => {
-                !is_html && (kind != "text" || self.media_type == "application/octet-stream")
-            }
+            Class::Media => matches!(kind, "audio" | "video") || is_opaque,
+            Class::Font => kind == "font" || is_opaque,
+            // What we know no type of may be anything but a page: an ending of somebody's own.
+            Class::Binary if self.media_type == UNKNOWN => !is_html,
+            // Servers have many names for these: `application/x-zip-compressed`.
+            Class::Binary => is_opaque,
         }
     }
 
@@ -254,7 +257,13 @@ mod tests {
             ("pdf", "application/pdf"),
             ("mp4", "video/mp4"),
             ("html", "text/html"),
+            ("zip", "application/x-zip-compressed"),
+            ("docx", "application/zip"),
+            ("docx", "binary/octet-stream"),
+            ("pptx", Promise::of(Some("pptx")).media_type),
             ("own", "text/plain"),
+            ("own", "application/json"),
+            ("own", "image/x-own"),
             ("ogg", "application/ogg"),
         ] {
             assert!(kept(ending, Some(said)), "{ending} {said}");
@@ -269,7 +278,19 @@ mod tests {
             ("xml", "application/xhtml+xml"),
             ("own", "text/html"),
             ("mp4", "application/json"),
+            ("mp4", "application/vnd.api+json"),
             ("zip", "text/plain"),
+            ("zip", "application/json"),
+            ("pdf", "application/vnd.api+json"),
+            ("docx", "application/xml"),
+            ("docx", "application/soap+xml"),
+            ("pdf", "image/png"),
+            ("pdf", "audio/mpeg"),
+            ("zip", "video/mp4"),
+            ("xlsx", "text/xml"),
+            ("own", "application/problem+json"),
+            ("json", "application/problem+json; charset=utf-8"),
+            ("xml", "application/problem+xml"),
             ("woff2", "text/plain"),
         ] {
             assert!(!kept(ending, Some(said)), "{ending} {said}");

@@ -88,7 +88,7 @@ fn an_answer_in_another_transfer_coding_than_chunks_is_not_kept() {
 }
 
 #[test]
-fn a_page_of_an_error_is_no_picture_whatever_it_is_called() {
+fn a_page_of_an_error_is_no_picture_nor_document_whatever_it_is_called() {
     let stand = Stand::new("");
     let page = "<!DOCTYPE html>\n<html><body>Not found</body></html>";
     stand.origin.put(
@@ -103,11 +103,26 @@ fn a_page_of_an_error_is_no_picture_whatever_it_is_called() {
         "/silent.pdf",
         Answer::new(200, format!("\n {}", page.to_uppercase())),
     );
-    stand.origin.put(
-        "/json.zip",
-        Answer::new(200, "{\"error\": true}").header("Content-Type: application/json"),
-    );
-    for path in ["/said.jpg", "/called.png", "/silent.pdf"] {
+    let said = [
+        ("/json.zip", "application/json"),
+        ("/json.pdf", "application/json; charset=utf-8"),
+        ("/problem.docx", "application/problem+json"),
+        ("/problem.own", "application/problem+json"),
+        ("/xml.xlsx", "application/xml"),
+        ("/picture.pdf", "image/png"),
+        ("/sound.zip", "audio/mpeg"),
+    ];
+    for (path, media_type) in said {
+        let answer = Answer::new(200, "{\"error\": true}");
+        stand
+            .origin
+            .put(path, answer.header(&format!("Content-Type: {media_type}")));
+    }
+    let paths = said.map(|(path, _)| path);
+    for path in ["/said.jpg", "/called.png", "/silent.pdf"]
+        .into_iter()
+        .chain(paths)
+    {
         assert_eq!(stand.get(path).status, 404, "{path}");
         assert_eq!(
             (stand.get(path).status, stand.origin.times(path)),
