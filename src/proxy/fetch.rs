@@ -90,11 +90,13 @@ impl Fetcher {
         if disk.is_full() {
             return Err(no_room(disk).await);
         }
-        let _turn = self.pace.turn().await.map_err(Trouble::Final)?;
+        let mut turn = self.pace.turn().await.map_err(Trouble::Final)?;
         let promise = Promise::of(flight.name.ending().as_deref());
-        let answer = self.origin.ask(&flight.name, promise).await;
-        if let Ok(_) | Err(Trouble::Final(_)) = &answer {
-            self.pace.answered();
+        let answer = self.origin.ask(&flight.name, promise, &mut turn).await;
+        match &answer {
+            // It was to be asked once more, and was not.
+            Err(Trouble::Passing(_) | Trouble::Final(Refusal::Later(..))) => {}
+            Ok(_) | Err(Trouble::Final(_)) => self.pace.answered(),
         }
         let answer = answer?;
         let Some(room) = disk.reserve(answer.length.unwrap_or_default()) else {

@@ -14,6 +14,7 @@ use url::Url;
 use super::conditions::parse_date;
 use super::media::Promise;
 use super::name::Name;
+use super::pace::Turn;
 use super::reply::Refusal;
 use super::rules::Rules;
 use crate::config::file_proxy::FileProxy;
@@ -96,30 +97,44 @@ impl Origin {
         url
     }
 
-    /// Asks for a file. Nothing of who asks us is passed on.
-    pub(super) async fn ask(&self, name: &Name, promise: Promise) -> Result<Answer, Trouble> {
+    /// Asks for a file. Nothing of who asks us is passed on. Each redirect that is followed is another request of the turn.
+    pub(super) async fn ask(
+        &self,
+        name: &Name,
+        promise: Promise,
+        turn: &mut Turn<'_>,
+    ) -> Result<Answer, Trouble> {
         let mut url = self.url_of(name);
-        for _ in 0..=REDIRECTS {
-            let request = self.client.get(url.clone());
-            let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            let answered = tokio::time::timeout(self.timeout, request.send()).await;
-            let response = match answered {
-                Ok(Ok(response)) => response,
-                Ok(Err(error)) if is_nonsense(&error) => {
-                    let why = "the origin's answer is no HTTP";
-                    return Err(Trouble::Final(Refusal::Origin(why)));
-                }
-                _ => return Err(Trouble::Passing(None)),
-            };
+        let mut followed = 0;
+        loop {
+            let response = self.request(&url).await?;
             if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED
             {
                 return self.judge(response, promise);
             }
+            if followed == REDIRECTS {
+                let why = "the origin redirects in circles";
+                return Err(Trouble::Final(Refusal::Origin(why)));
+            }
+            followed += 1;
             url = self.follow(&url, response.headers())?;
+            drop(response);
+            turn.again().await.map_err(Trouble::Final)?;
         }
-        Err(Trouble::Final(Refusal::Origin(
-            "the origin redirects in circles",
-        )))
+    }
+
+    /// One request, as far as the answer's head.
+    async fn request(&self, url: &Url) -> Result<Response, Trouble> {
+        let request = self.client.get(url.clone());
+        let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        match tokio::time::timeout(self.timeout, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if is_nonsense(&error) => {
+                let why = "the origin's answer is no HTTP";
+                Err(Trouble::Final(Refusal::Origin(why)))
+            }
+            _ => Err(Trouble::Passing(None)),
+        }
     }
 
     /// Where a redirect leads: nowhere but to the origin itself.

@@ -9,7 +9,7 @@ use super::reply::Refusal;
 use crate::config::file_proxy::Limits;
 use crate::sync::Mutex;
 
-/// How long a request waits for its turn.
+/// How long a request waits for its turn, with the redirects that it leads through.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many wait.
 const QUEUE: usize = 256;
@@ -40,8 +40,22 @@ struct Inner {
 }
 
 /// One that may ask.
-pub(super) struct Turn {
+pub(super) struct Turn<'a> {
+    pace: &'a Pace,
     _slot: OwnedSemaphorePermit,
+    /// How long it may still wait to ask, for all its requests together.
+    patience: Duration,
+}
+
+impl Turn<'_> {
+    /// Waits for the place of another request.
+    pub(super) async fn again(&mut self) -> Result<(), Refusal> {
+        let wait = self.pace.reserve(Instant::now(), self.patience);
+        let wait = wait.ok_or_else(busy)?;
+        self.patience = self.patience.saturating_sub(wait);
+        tokio::time::sleep(wait).await;
+        self.pace.check()
+    }
 }
 
 impl Pace {
@@ -61,10 +75,10 @@ impl Pace {
         }
     }
 
-    /// Waits for a turn. Who would wait too long is told to come again.
-    pub(super) async fn turn(&self) -> Result<Turn, Refusal> {
+    /// Waits for a turn, and the place of its first request. Who would wait too long is told to come again.
+    pub(super) async fn turn(&self) -> Result<Turn<'_>, Refusal> {
         self.check()?;
-        let busy = || Refusal::Later(Duration::from_secs(2), BUSY);
+        let begun = Instant::now();
         let Ok(_queued) = self.queue.clone().try_acquire_owned() else {
             return Err(busy());
         };
@@ -72,21 +86,24 @@ impl Pace {
         let Ok(Ok(slot)) = slot else {
             return Err(busy());
         };
-        let wait = self.reserve(Instant::now()).ok_or_else(busy)?;
-        tokio::time::sleep(wait).await;
-        self.check()?;
-        Ok(Turn { _slot: slot })
+        let mut turn = Turn {
+            pace: self,
+            _slot: slot,
+            patience: PATIENCE.saturating_sub(begun.elapsed()),
+        };
+        turn.again().await?;
+        Ok(turn)
     }
 
-    /// How long to wait for a request's place; `None`: too long. A second's requests may go at once.
-    fn reserve(&self, now: Instant) -> Option<Duration> {
+    /// How long to wait for a request's place; `None`: longer than it may. A second's requests may go at once.
+    fn reserve(&self, now: Instant, patience: Duration) -> Option<Duration> {
         let mut inner = self.inner.lock();
         let step = Duration::from_secs_f64(1.0 / self.rate);
         let burst = Duration::from_secs(1).saturating_sub(step);
         let earliest = now.checked_sub(burst).unwrap_or(now);
         let place = inner.next.max(earliest);
         let wait = place.saturating_duration_since(now);
-        if wait > PATIENCE {
+        if wait > patience {
             return None;
         }
         inner.next = place + step;
@@ -147,6 +164,11 @@ impl Pace {
     }
 }
 
+/// What those are told who would wait too long.
+fn busy() -> Refusal {
+    Refusal::Later(Duration::from_secs(2), BUSY)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,12 +181,40 @@ mod tests {
         });
         let now = Instant::now() + Duration::from_secs(100);
         let waits: Vec<u128> = (0..13)
-            .map(|_| pace.reserve(now).unwrap().as_millis())
+            .map(|_| pace.reserve(now, PATIENCE).unwrap().as_millis())
             .collect();
         assert_eq!(waits[..10], [0; 10]);
         assert_eq!(waits[10..], [100, 200, 300]);
-        let kept = std::iter::from_fn(|| pace.reserve(now)).count();
+        let kept = std::iter::from_fn(|| pace.reserve(now, PATIENCE)).count();
         assert_eq!(kept, 97);
+    }
+
+    #[tokio::test]
+    async fn each_request_of_a_turn_takes_its_place_and_all_wait_no_longer_than_one_may() {
+        let pace = Pace::new(&Limits {
+            rate: 10,
+            max_fetches: 1,
+            ..Limits::default()
+        });
+        let mut turn = pace.turn().await.unwrap();
+        let next = pace.inner.lock().next;
+        turn.again().await.unwrap();
+        let after = pace.inner.lock().next;
+        assert!(after >= next + Duration::from_millis(100));
+        // Nine seconds for one that has waited for nine already.
+        let next = Instant::now() + Duration::from_secs(9);
+        pace.inner.lock().next = next;
+        turn.patience = Duration::from_secs(1);
+        assert!(matches!(turn.again().await, Err(Refusal::Later(..))));
+        assert_eq!(pace.inner.lock().next, next);
+        // The wait for a slot is a part of it.
+        pace.inner.lock().next = Instant::now();
+        let others = async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(turn);
+        };
+        let (one, ()) = tokio::join!(pace.turn(), others);
+        assert!(one.unwrap().patience + Duration::from_millis(50) <= PATIENCE);
     }
 
     #[test]

@@ -48,6 +48,27 @@ fn a_flood_of_missing_names_does_not_reach_the_origin() {
 }
 
 #[test]
+fn a_redirect_that_is_followed_is_a_request_like_others() {
+    let stand = Stand::new("rate = 2");
+    for (from, to) in [("/a.jpg", "b"), ("/b.jpg", "c"), ("/c.jpg", "d")] {
+        let location = format!("Location: /files/{to}.jpg");
+        stand
+            .origin
+            .put(from, Answer::new(302, "").header(&location));
+    }
+    stand.origin.file("/d.jpg", "moved");
+    let begun = Instant::now();
+    assert_eq!(stand.get("/a.jpg").text(), "moved");
+    // Two of the four go at once.
+    assert!(
+        begun.elapsed() > Duration::from_millis(900),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(stand.origin.asked().len(), 4);
+}
+
+#[test]
 fn a_file_that_is_too_large_is_not_kept() {
     let stand = Stand::new("max_size = \"1MiB\"");
     stand.origin.file("/said.jpg", vec![1; 1_100_000]);
