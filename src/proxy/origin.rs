@@ -104,6 +104,7 @@ impl Origin {
         promise: Promise,
         turn: &mut Turn<'_>,
     ) -> Result<Answer, Trouble> {
+        let ending = name.ending();
         let mut url = self.url_of(name);
         let mut followed = 0;
         loop {
@@ -117,7 +118,7 @@ impl Origin {
                 return Err(Trouble::Final(Refusal::Origin(why)));
             }
             followed += 1;
-            url = self.follow(&url, response.headers())?;
+            url = self.follow(&url, response.headers(), ending.as_deref())?;
             drop(response);
             turn.again().await.map_err(Trouble::Final)?;
         }
@@ -137,8 +138,14 @@ impl Origin {
         }
     }
 
-    /// Where a redirect leads: nowhere but to the origin itself.
-    fn follow(&self, from: &Url, headers: &HeaderMap) -> Result<Url, Trouble> {
+    /// Where a redirect leads: nowhere but to the origin itself, and to a name of the ending that was asked for. A form to log
+    /// in is no file, and nothing else tells it from a page that is one.
+    fn follow(
+        &self,
+        from: &Url,
+        headers: &HeaderMap,
+        ending: Option<&str>,
+    ) -> Result<Url, Trouble> {
         let no = |why| Err(Trouble::Final(Refusal::Origin(why)));
         let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
         let Some(Ok(to)) = location.map(|location| from.join(location)) else {
@@ -150,19 +157,22 @@ impl Origin {
         if !is_same || !to.username().is_empty() || to.password().is_some() {
             return no("the origin redirects to another server, which is not asked");
         }
-        if !self.is_served(&to) {
+        let Some(name) = self.served(&to) else {
             return no("the origin redirects to a name that is not served");
+        };
+        if name.ending().as_deref() != ending {
+            return no("the origin redirects to a name of another ending");
         }
         Ok(to)
     }
 
-    /// Whether a URL of the origin's is that of a name that may be served.
-    fn is_served(&self, url: &Url) -> bool {
+    /// The name that a URL of the origin's has, if it may be served.
+    fn served(&self, url: &Url) -> Option<Name> {
         let base = self.base.path().trim_end_matches('/');
         let below = url.path().strip_prefix(base);
         let path = below.filter(|below| below.starts_with('/'));
-        let name = Name::parse(path.unwrap_or(url.path()).as_bytes());
-        name.is_ok_and(|name| self.rules.serve(&name))
+        let name = Name::parse(path.unwrap_or(url.path()).as_bytes()).ok()?;
+        self.rules.serve(&name).then_some(name)
     }
 
     /// Whether an answer may be kept, by all that its head says.

@@ -266,6 +266,37 @@ fn redirects_lead_to_no_name_that_is_not_served() {
 }
 
 #[test]
+fn redirects_are_followed_to_names_of_the_same_ending_alone() {
+    let stand = Stand::new("");
+    let page = || Answer::new(200, "<html>log in</html>").header("Content-Type: text/html");
+    for (path, to) in [
+        ("/a.html", "/user/login"),
+        ("/b.html", "/"),
+        ("/c.html", "/login.htm?to=c.html"),
+        ("/d.html", "/html"),
+        ("/e.zip", "/elsewhere/e.pdf"),
+        ("/f", "/elsewhere/f.zip"),
+    ] {
+        stand.origin.put_at(to, page());
+        let location = format!("Location: {to}");
+        stand
+            .origin
+            .put(path, Answer::new(302, "").header(&location));
+        assert_eq!(stand.get(path).status, 502, "{path}");
+    }
+    assert_eq!(stand.origin.asked().len(), 6);
+    nothing_is_kept(&stand);
+    for (path, to) in [("/g.html", "/new/g.HTML?v=1"), ("/h", "/new/h")] {
+        stand.origin.put_at(to, Answer::new(200, "moved"));
+        let location = format!("Location: {to}");
+        stand
+            .origin
+            .put(path, Answer::new(301, "").header(&location));
+        assert_eq!(stand.get(path).text(), "moved", "{path}");
+    }
+}
+
+#[test]
 fn redirects_are_followed_on_the_origin_s_own_host_alone() {
     let stand = Stand::new("");
     let other = Origin::new();
