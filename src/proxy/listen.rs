@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,7 @@ use crate::config::http::Listen;
 use crate::error::{Error, Kind, Result};
 use crate::guard::sockets;
 
-/// Connections of one listener.
+/// Connections of all listeners together.
 const CONNECTIONS: u64 = 4096;
 /// Each has a file open, too.
 const FILES: u64 = 2;
@@ -32,6 +33,10 @@ const IDLE: Duration = Duration::from_secs(30);
 const STALLED: Duration = Duration::from_secs(60);
 /// Bytes of a request's headers. Cookies are long.
 const HEADERS: usize = 32 << 10;
+
+/// One number for all listeners, as the files that connections need are the process's. Made for the first client: where there
+/// is no file proxy, the process's limits stay as they are.
+static SEATS: LazyLock<Seats> = LazyLock::new(|| Seats::new(connections()));
 
 /// A socket that is listened at.
 pub(super) enum Listener {
@@ -56,7 +61,8 @@ impl Listener {
 
     /// Serves whoever connects until it is told to stop, and then those who are being answered.
     pub(super) async fn serve(self, site: Arc<Site>, stop: CancellationToken) {
-        let seats = Seats::new(connections());
+        // Each connection has a sender, so that the channel ends with the last of them.
+        let (open, mut ended) = mpsc::channel::<()>(1);
         loop {
             let next = async {
                 let accepted = match &self {
@@ -70,7 +76,7 @@ impl Listener {
                     }
                 };
                 // Who comes when all seats are taken waits, and the others behind it.
-                Ok((accepted?, seats.take().await))
+                Ok((accepted?, SEATS.take().await))
             };
             let next: io::Result<_> = tokio::select! {
                 next = next => next,
@@ -85,7 +91,7 @@ impl Listener {
                     continue;
                 }
             };
-            let (site, stop) = (site.clone(), stop.clone());
+            let (site, stop, open) = (site.clone(), stop.clone(), open.clone());
             tokio::spawn(async move {
                 match stream {
                     Stream::Tcp(stream) => {
@@ -94,11 +100,11 @@ impl Listener {
                     }
                     Stream::Unix(stream) => connection(stream, &seat, site, stop).await,
                 }
-                drop(seat);
+                drop((seat, open));
             });
         }
-        drop(self);
-        seats.all_free().await;
+        drop((self, open));
+        let _ = ended.recv().await;
     }
 }
 
@@ -108,10 +114,10 @@ enum Stream {
 }
 
 /// How many connections at a time: as many as this process may have files for, within reason.
-fn connections() -> u32 {
+fn connections() -> usize {
     let open = sockets::may_open(CONNECTIONS * FILES + SPARE);
     let connections = (open.saturating_sub(SPARE) / FILES).clamp(64, CONNECTIONS);
-    u32::try_from(connections).unwrap_or(64)
+    usize::try_from(connections).unwrap_or(64)
 }
 
 async fn connection(

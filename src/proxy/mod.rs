@@ -19,7 +19,7 @@
 //! | `fetch` | a fetch |
 //! | `sending`, `reply` | answers |
 //! | `site` | from a request to an answer |
-//! | `seats` | a listener's connections |
+//! | `seats` | connections of all listeners |
 //! | `listen` | sockets |
 
 mod absent;

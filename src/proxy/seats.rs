@@ -1,4 +1,5 @@
-//! A listener's connections: as many as there may be, and which of them gives way when another client comes and all are taken.
+//! Connections of all listeners: as many as there may be, and which of them gives way when another client comes and all are
+//! taken.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -24,7 +25,6 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// Seats for so many connections.
 pub(super) struct Seats {
     room: Arc<Semaphore>,
-    most: u32,
     taken: Arc<Mutex<HashMap<u64, Arc<Marks>>>>,
     next: AtomicU64,
 }
@@ -63,10 +63,9 @@ pub(super) struct Answer {
 pub(super) struct Answering(Arc<Marks>);
 
 impl Seats {
-    pub(super) fn new(most: u32) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         Self {
-            room: Arc::new(Semaphore::new(most as usize)),
-            most,
+            room: Arc::new(Semaphore::new(most)),
             taken: Arc::default(),
             next: AtomicU64::new(0),
         }
@@ -115,11 +114,6 @@ impl Seats {
         if let Some((_, marks)) = longest.max_by_key(|(silence, _)| *silence) {
             marks.leave.cancel();
         }
-    }
-
-    /// Waits until all seats are free.
-    pub(super) async fn all_free(&self) {
-        let _ = self.room.acquire_many(self.most).await;
     }
 }
 
@@ -267,6 +261,7 @@ mod tests {
         drop(all.remove(2));
         seats.take().await;
         drop((waits, all));
-        seats.all_free().await;
+        assert_eq!(seats.room.available_permits(), 4);
+        assert!(seats.taken.lock().is_empty());
     }
 }

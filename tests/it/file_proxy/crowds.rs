@@ -1,13 +1,14 @@
 //! Many clients at once, and clients that only take up room.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::Stand;
 use crate::support::origin::{Answer, ask};
+use crate::support::postgres::free_port;
 use crate::support::wait_until;
 
 #[test]
@@ -59,9 +60,18 @@ fn begun(stand: &Stand) -> TcpStream {
 /// How many connections there are where a process may have 700 files open.
 const SEATS: usize = (700 - 512) / 2;
 
+/// Limits of fetches that are not those of connections.
+const LINES: &str = "max_fetches = 64\nrate = 1000\ntimeout = \"60s\"";
+
 /// With so few files that [`SEATS`] connections are all that there are.
 fn narrow() -> Stand {
-    let mut stand = Stand::still("max_fetches = 64\nrate = 1000\ntimeout = \"60s\"");
+    let mut stand = Stand::still(LINES);
+    start_narrow(&mut stand);
+    stand
+}
+
+/// Has it served so.
+fn start_narrow(stand: &mut Stand) {
     let wanted = stand.command("file-proxy");
     let mut command = Command::new("/bin/sh");
     command
@@ -79,7 +89,6 @@ fn narrow() -> Stand {
         assert!(running.is_running(), "{}", running.said());
         running.said().contains("file proxy is ready")
     });
-    stand
 }
 
 #[test]
@@ -139,4 +148,48 @@ fn where_all_connections_are_taken_by_answers_the_next_client_waits_for_one_to_e
     assert_eq!(late.reply("GET").text(), "present");
     wait_until("it is kept", || stand.path("b.jpg").is_file());
     assert!(fs::read(stand.path("b.jpg")).unwrap() == content);
+}
+
+#[test]
+fn file_proxies_of_one_process_have_their_connections_together() {
+    let mut stand = Stand::still(LINES);
+    let port = free_port();
+    let other = format!(
+        "[[file_proxy]]\nlisten = \"127.0.0.1:{port}\"\nroot = \"other\"\norigin = \"{}\"\n",
+        stand.origin.url()
+    );
+    fs::create_dir(stand.bed.path("other")).unwrap();
+    fs::write(stand.bed.path("other/a.txt"), "present").unwrap();
+    let table = stand.table(LINES) + &other;
+    fs::write(stand.bed.path("envsyncd.toml"), table).unwrap();
+    start_narrow(&mut stand);
+    wait_until("both are ready", || {
+        stand.said().matches("file proxy is ready").count() == 2
+    });
+    stand.origin.put(
+        "/b.jpg",
+        Answer::new(200, vec![3; 100_000]).still_after(1000),
+    );
+    let mut waiting: Vec<_> = (0..SEATS)
+        .map(|_| ask(stand.port, "GET", "/b.jpg", &[]))
+        .collect();
+    for one in &mut waiting {
+        one.first(1000);
+    }
+    let mut late = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    late.write_all(b"GET /a.txt HTTP/1.1\r\nHost: staging\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    late.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let nothing = late.read(&mut [0; 1]).unwrap_err().kind();
+    assert!(matches!(
+        nothing,
+        ErrorKind::WouldBlock | ErrorKind::TimedOut
+    ));
+    stand.origin.open();
+    drop(waiting);
+    late.set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    let mut answer = String::new();
+    late.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\npresent"), "{answer}");
 }
