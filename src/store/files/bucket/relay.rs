@@ -25,6 +25,8 @@ pub(super) struct Relay {
     pub(super) from: Arc<S3>,
     pub(super) path: String,
     pub(super) size: u64,
+    /// What tells it from others of its key, if the list said so: no other one is copied.
+    pub(super) tag: Option<String>,
 }
 
 /// What came of a try.
@@ -39,7 +41,7 @@ enum Came {
 
 impl Relay {
     /// Writes it; `false`: it has vanished.
-    pub(super) async fn run(self) -> Result<bool> {
+    pub(super) async fn run(mut self) -> Result<bool> {
         let mut wrong = false;
         for _ in 0..TRIES {
             let mut came = Came::Refused;
@@ -70,7 +72,7 @@ impl Relay {
     }
 
     /// Has the server copy it.
-    async fn copy(&self) -> Result<Came> {
+    async fn copy(&mut self) -> Result<Came> {
         let path = &self.path;
         if self.size > LARGEST {
             self.shared.clear(path).await?;
@@ -79,21 +81,32 @@ impl Relay {
             from: (&self.from, path),
             to: (&self.shared.s3, path),
             size: self.size,
-            tag: None,
+            tag: self.tag.as_deref(),
         };
         let arrived = |bytes| self.shared.count(path.as_bytes(), 0, bytes);
-        Ok(match copying.copy(&arrived).await? {
+        let copied = copying.copy(&arrived).await?;
+        Ok(match copied {
             Copied::Done(tag) => {
                 self.shared.wrote(path, self.size, tag).await?;
                 Came::Whole
             }
             Copied::Gone => Came::Gone,
-            Copied::Replaced => Came::Again,
+            Copied::Replaced => self.look_again().await?,
             Copied::Refused(why) => {
                 self.shared.stop_copying(&why);
                 Came::Refused
             }
         })
+    }
+
+    /// Finds out what it is now.
+    async fn look_again(&mut self) -> Result<Came> {
+        let Some(found) = self.from.look(&self.path).await? else {
+            return Ok(Came::Gone);
+        };
+        self.size = found.size;
+        self.tag = found.tag;
+        Ok(Came::Again)
     }
 
     /// Reads it and writes it.

@@ -75,6 +75,8 @@ impl Flight {
 struct Task {
     path: String,
     found: Stat,
+    /// The tag of its object, if it is in a bucket.
+    tag: Option<String>,
     /// Where its file is, if it is here.
     from: Option<(Arc<Directory>, std::ffi::CString)>,
 }
@@ -173,6 +175,9 @@ fn give_out(
             let task = Task {
                 path: String::from_utf8_lossy(&entry.path).into_owned(),
                 found: entry.stat,
+                tag: (entry.link.as_deref())
+                    .map(|tag| String::from_utf8_lossy(tag).into_owned())
+                    .filter(|_| from.is_none()),
                 from,
             };
             if sender.blocking_send(task).is_err() {
@@ -189,7 +194,12 @@ fn landed(done: std::result::Result<Result<()>, tokio::task::JoinError>) -> Resu
 }
 
 async fn one(shared: Arc<Shared>, bucket: Option<Arc<S3>>, task: Task) -> Result<()> {
-    let Task { path, found, from } = task;
+    let Task {
+        path,
+        found,
+        tag,
+        from,
+    } = task;
     let has_arrived = match (from, bucket) {
         (Some((directory, name)), _) => {
             let upload = Upload {
@@ -207,6 +217,7 @@ async fn one(shared: Arc<Shared>, bucket: Option<Arc<S3>>, task: Task) -> Result
                 from,
                 path: path.clone(),
                 size: found.size,
+                tag,
             };
             relay.run().await?
         }

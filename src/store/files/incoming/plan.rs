@@ -135,11 +135,11 @@ impl<'a> Planner<'a> {
         self.keep();
         self.changes.copied += 1;
         self.changes.bytes += found.stored;
-        let link = match found.kind {
+        let leads_to = match found.kind {
             FileKind::Link => pair.link(SOURCE)?,
             _ => None,
         };
-        let link = link.as_deref();
+        let link = leads_to.as_deref().or(pair.tag(SOURCE));
         self.notes.add(pair.path, &found, link, Action::Copy)
     }
 

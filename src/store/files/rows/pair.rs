@@ -60,6 +60,13 @@ impl Pair<'_> {
         }
     }
 
+    /// The tag of an object on a side, if a list says it.
+    pub(in crate::store::files) fn tag(&self, side: usize) -> Option<&[u8]> {
+        let entry = self.sides[side].as_ref()?.entry?;
+        let is_file = entry.stat.kind == FileKind::Regular;
+        entry.link.as_deref().filter(|_| is_file)
+    }
+
     /// Where a link on a side leads; `None`: it is none, or is gone.
     pub(in crate::store::files) fn link(&self, side: usize) -> Result<Option<Vec<u8>>> {
         match &self.sides[side] {

@@ -290,6 +290,34 @@ fn what_goes_from_bucket_to_bucket_through_us_comes_back_too() {
 }
 
 #[test]
+fn an_object_that_is_replaced_before_it_is_copied_is_known_as_what_it_was_copied_as() {
+    let place = Place::new();
+    place.put(&["a=newer"]);
+    let (server, bucket) = (place.server, &place.remote.bucket);
+    let write = |key: &str, content: &str| {
+        let path = format!("/{bucket}/{key}");
+        server.ask(reqwest::Method::PUT, &path, content);
+    };
+    write("copy/a", "old");
+    let network = &place.remote.network;
+    network.fault("PUT", "/copy/a", 1, Fault::Held);
+    let job = Job::new("files", &place.bucket(), &place.prefix("copy"));
+    let job = job.task("previous = \"keep\"");
+    let running = (place.trees.bed).start(&place.trees.bed.job("app", &job));
+    crate::support::wait_until("it is to be copied", || network.asked("PUT", "/copy/a") > 0);
+    write("nightly/a", "newest of all");
+    network.forget();
+    running.end().expect(0);
+    let copy = || {
+        let file = place.remote.folder.with_file_name("copy").join("a");
+        fs::read_to_string(file).expect("an object")
+    };
+    assert_eq!(copy(), "newest of all");
+    place.rollback(&job).expect(0);
+    assert_eq!(copy(), "old");
+}
+
+#[test]
 fn large_objects_and_all_that_objects_have_come_back() {
     let place = Place::new();
     let content =
