@@ -11,6 +11,7 @@ mod failures;
 mod fixed;
 mod guards;
 mod in_place;
+mod killed;
 mod meanwhile;
 mod names;
 mod odd;

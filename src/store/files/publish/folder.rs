@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, fchmod, futimens, mkdirat};
+use rustix::fs::{Mode, fchmod, futimens, mkdirat, renameat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -244,6 +244,24 @@ pub(in crate::store::files) fn read_mark(text: &[u8]) -> Option<u32> {
 /// Sees to it that what was renamed in a directory stays so.
 pub(in crate::store::files) fn sync(directory: impl AsFd, shown: &str) -> Result<()> {
     rustix::fs::fsync(directory).at("cannot sync", shown.as_bytes())
+}
+
+/// Writes a small file that is there as a whole or not at all, and stays; until then it has the other name.
+pub(super) fn write_whole(
+    directory: &Directory,
+    (name, next): (&CStr, &CStr),
+    text: &[u8],
+    failed: &str,
+) -> Result<()> {
+    remove(directory, next)?;
+    let file = directory
+        .make_file(next, 0o600)
+        .at("cannot make", next.to_bytes())?;
+    let mut file = std::fs::File::from(file);
+    let written = file.write_all(text).and_then(|()| file.sync_all());
+    written.map_err(io(failed))?;
+    renameat(directory, next, directory, name).at("cannot write", name.to_bytes())?;
+    sync(directory, "the folder of the target")
 }
 
 fn named(begin: &str, run: &str) -> Result<CString> {

@@ -9,12 +9,11 @@ use rustix::fs::{RenameFlags, renameat, renameat_with};
 use rustix::io::Errno;
 
 use super::exchange::{Manner, Others, Outcome, Trees, Way, dress, exchange};
-use super::folder::sync;
+use super::folder::{sync, write_whole};
 use super::list::{Changes, Lines};
 use super::note::note;
 use crate::error::{Error, Kind, Result, io};
 use crate::store::files::connection::directory::Directory;
-use crate::store::files::connection::remove::remove;
 use crate::store::files::connection::told::At;
 use crate::store::files::rows::spool::Spooled;
 use crate::store::files::rows::work::Work;
@@ -157,16 +156,8 @@ impl Journal {
 
     /// Writes down how far it has come.
     pub(in crate::store::files) fn set(&self, state: State) -> Result<()> {
-        let directory = &*self.directory;
-        remove(directory, NEXT)?;
-        let file = directory
-            .make_file(NEXT, 0o600)
-            .at("cannot make", NEXT.to_bytes())?;
-        let mut file = std::fs::File::from(file);
-        let written = file.write_all(state.word()).and_then(|()| file.sync_all());
-        written.map_err(io("cannot write down how far a run has come"))?;
-        renameat(directory, NEXT, directory, STATE).at("cannot write", STATE.to_bytes())?;
-        sync(directory, "the folder of the target")
+        let failed = "cannot write down how far a run has come";
+        write_whole(&self.directory, (STATE, NEXT), state.word(), failed)
     }
 
     fn inner(&self, name: &CStr) -> Result<Arc<Directory>> {

@@ -13,3 +13,4 @@ pub(super) mod place;
 pub(super) mod probe;
 pub(super) mod spare;
 pub(super) mod swap;
+pub(super) mod unsettled;

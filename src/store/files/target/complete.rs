@@ -19,7 +19,7 @@ use crate::store::files::incoming::recycle::says_inodes;
 use crate::store::files::publish::folder::Folder;
 use crate::store::files::publish::in_place::InPlace;
 use crate::store::files::publish::spare;
-use crate::store::files::publish::swap;
+use crate::store::files::publish::unsettled;
 use crate::store::files::rows::pair::{Pair, SOURCE};
 use crate::store::files::rows::tree::{At, Tree, look};
 use crate::store::files::rows::walk::{Root, walk};
@@ -104,13 +104,13 @@ impl TreeComplete {
         Ok(Some((workspace.folder()?, name)))
     }
 
-    /// Refuses to publish over another directory than the one that was compared.
-    fn check_live(&self) -> Result<bool> {
+    /// Refuses to publish over another directory than the one that was compared; returns its inode.
+    fn check_live(&self) -> Result<Option<u64>> {
         let open = self.workspace.open.lock().clone();
         let known = open.and_then(|open| open.live).map(|(_, found)| found.id);
         let found = self.workspace.place.live()?.map(|(_, found)| found.id);
         if known == found {
-            return Ok(found.is_some());
+            return Ok(found.map(|(_, inode)| inode));
         }
         let what = format!(
             "{} is another directory than when the run began",
@@ -231,15 +231,19 @@ impl Complete for TreeComplete {
             rustix::fs::syncfs(&*written).at("cannot sync the file system of", path.as_bytes())
         })
         .await?;
-        let name = Folder::incoming(workspace.context.claim.short())?;
-        let has_live = self.check_live()?;
+        let live = self.check_live()?;
         if let Some(in_place) = workspace.in_place()? {
             return Ok(Box::new(self.exchange(in_place).await?));
         }
-        swap::exchange(&workspace.place, &*workspace.folder()?, &name, has_live)?;
+        let (folder, built) = (
+            workspace.folder()?,
+            (workspace.context.claim.short(), &*root),
+        );
+        let keeps = workspace.previous == KeepPrevious::Keep;
+        unsettled::exchange(&workspace.place, &folder, built, live, keeps)?;
         workspace.set_published();
         let at = root.own_stat().map(|found| found.changed).ok();
-        Ok(Box::new(TreePublished::of(workspace, has_live, at)))
+        Ok(Box::new(TreePublished::of(workspace, live.is_some(), at)))
     }
 }
 

@@ -23,6 +23,7 @@ use crate::store::files::publish::folder::Folder;
 use crate::store::files::publish::lock::Lock;
 use crate::store::files::publish::place::{Place, identity};
 use crate::store::files::publish::swap;
+use crate::store::files::publish::unsettled;
 use crate::store::files::rows::tree::{At, Tree};
 use crate::store::files::rows::work::Work;
 use crate::store::files::source::server;
@@ -117,10 +118,11 @@ impl Target for TreeTarget {
 
     async fn sweep(&self) -> Result<Vec<String>> {
         let folder = self.workspace.folder()?;
-        let in_place = self.workspace.in_place()?;
+        let (place, in_place) = (self.place().clone(), self.workspace.in_place()?);
         blocking(&self.workspace.context.cancel, move |_| {
-            if let Some(in_place) = in_place {
-                in_place.recover()?;
+            match in_place {
+                Some(in_place) => in_place.recover()?,
+                None => unsettled::finish(&place, &folder)?,
             }
             folder.sweep()
         })
@@ -168,7 +170,7 @@ impl Target for TreeTarget {
         // Not cut short: the fewer moments, the better.
         blocking(&CancellationToken::new(), move |_| match in_place {
             Some(in_place) => in_place.roll_back(&place),
-            None => swap::roll_back(&place, &folder),
+            None => unsettled::roll_back(&place, &folder),
         })
         .await
     }

@@ -18,6 +18,7 @@ use crate::store::files::publish::folder::{Folder, PREVIOUS};
 use crate::store::files::publish::place::Place;
 use crate::store::files::publish::spare;
 use crate::store::files::publish::swap;
+use crate::store::files::publish::unsettled;
 
 /// What a publish replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,10 @@ impl Published for TreePublished {
                         return Err(not_all_undone(&place, lost));
                     }
                 }
-                Replaced::Tree { .. } => swap::exchange(&place, &folder, &name, true)?,
+                Replaced::Tree { .. } => {
+                    swap::exchange(&place, &folder, &name, true)?;
+                    unsettled::forget(&folder)?;
+                }
                 Replaced::Nothing => {
                     let none = rustix::fs::RenameFlags::NOREPLACE;
                     let (from, to) = (&*place.parent, &*folder.directory);
@@ -148,6 +152,7 @@ impl Published for TreePublished {
                         .zip(changed)
                         .map(|(earlier, now)| vec![Arc::new(earlier), now]);
                 }
+                unsettled::forget(&folder)?;
             }
             match old {
                 Some(old) if keeps_spare => spare::keep(&folder, &place, old, &known),
