@@ -9,7 +9,8 @@ use super::options::{self, Options};
 use super::state::state_to_read;
 use super::terminal;
 use super::which::Place;
-use super::{plan, run};
+use super::{plan, run, validate};
+use crate::config::Diagnostics;
 use crate::config::job::{Job, Mode, Settings};
 use crate::config::sites::FILES;
 use crate::error::{self, Error, Kind, Result};
@@ -75,7 +76,9 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         if args.exact {
             be_exact(&mut job, &site)?;
         }
-        Ok((job.clone().only(&only)?, job))
+        let part = job.clone().only(&only)?;
+        Diagnostics::settle(validate::refusals(&part, None)).map_err(options::wrong)?;
+        Ok((part, job))
     };
     let (part, job) = made().inspect_err(|error| {
         if !args.dry_run {

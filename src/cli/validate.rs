@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::options::{Options, settings};
 use super::{due, terminal};
 use crate::config::job::{Job, Settings};
-use crate::config::{self, Variables};
+use crate::config::{self, Diagnostic, Variables};
 use crate::control::documents::Finding;
 use crate::error::{Kind, Result};
 use crate::guard::command;
@@ -56,7 +56,12 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
         Some(file) => vec![file.clone()],
         None => config::job_files(&settings)?,
     };
-    let reports: Vec<FileReport> = files.iter().map(|file| check(file, &settings)).collect();
+    let of_settings = match &args.file {
+        Some(_) => None,
+        None => check_sites(&settings),
+    };
+    let of_jobs = files.iter().map(|file| check(file, &settings));
+    let reports: Vec<FileReport> = of_settings.into_iter().chain(of_jobs).collect();
     let bad = reports
         .iter()
         .any(|report| !report.valid && !report.forbidden);
@@ -99,16 +104,71 @@ pub(super) fn main(options: &Options, args: &Args) -> Result<u8> {
     })
 }
 
+impl FileReport {
+    /// Of a file with which nothing is wrong so far.
+    fn new(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            valid: true,
+            problems: Vec::new(),
+            next_runs: Vec::new(),
+            due: None,
+            shown: Vec::new(),
+            forbidden: false,
+        }
+    }
+
+    /// With what was found.
+    fn found(&mut self, all: &[Diagnostic]) {
+        self.problems = all.iter().map(Finding::new).collect();
+        self.shown = all.iter().map(ToString::to_string).collect();
+    }
+}
+
+/// What a job asks of its stores that they cannot do, each where it stands: in its file, or in the text that is going to be
+/// there.
+pub(super) fn refusals(job: &Job, text: Option<&str>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for task in &job.tasks {
+        for one in store::registry::refusals(task) {
+            found.push(match text {
+                Some(text) => config::refuse_in(text, job, task, one.key, one.why),
+                None => config::refuse(job, task, one.key, one.why),
+            });
+        }
+    }
+    found
+}
+
+/// The same of what sites have that goes into this host's own environment, which is what it can pull.
+pub(super) fn refusals_of_sites(settings: &Settings, text: Option<&str>) -> Vec<Diagnostic> {
+    let own = settings.host_environment.as_ref();
+    let pulled = (settings.site_tasks.keys()).filter(|(_, _, to)| own == Some(to));
+    let jobs = pulled.filter_map(|(site, from, to)| {
+        let job = settings.site_job(site, from.as_str(), to.as_str());
+        job.ok()
+    });
+    let mut found: Vec<Diagnostic> = Vec::new();
+    for one in jobs.flat_map(|job| refusals(&job, text)) {
+        // A site's options are the same wherever its data comes from.
+        if !found.contains(&one) {
+            found.push(one);
+        }
+    }
+    found
+}
+
+/// The settings' own file, if what it says of sites cannot be done.
+fn check_sites(settings: &Settings) -> Option<FileReport> {
+    let found = refusals_of_sites(settings, None);
+    let mut report = FileReport::new(settings.file.as_deref()?);
+    report.valid = found.is_empty();
+    report.found(&found);
+    (!report.valid).then_some(report)
+}
+
 fn check(file: &Path, settings: &Settings) -> FileReport {
-    let mut report = FileReport {
-        file: file.to_owned(),
-        valid: true,
-        problems: Vec::new(),
-        next_runs: Vec::new(),
-        due: None,
-        shown: Vec::new(),
-        forbidden: false,
-    };
+    let mut report = FileReport::new(file);
     let (job, warnings) = match config::load_job(file, settings) {
         Ok(loaded) => loaded,
         Err(found) => {
@@ -122,18 +182,14 @@ fn check(file: &Path, settings: &Settings) -> FileReport {
     report.next_runs = due::rfc3339(&times);
     report.due = due::sentence(&times);
     let mut all = warnings;
-    for task in &job.tasks {
-        for unable in store::registry::refusals(task) {
-            report.valid = false;
-            all.push(config::refuse(&job, task, unable.key, unable.why));
-        }
-    }
+    let unable = refusals(&job, None);
+    report.valid = unable.is_empty();
+    all.extend(unable);
     for (unable, problem) in hooks(&job, settings) {
         report.valid &= !unable;
         all.push(problem);
     }
-    report.problems = all.iter().map(Finding::new).collect();
-    report.shown = all.iter().map(ToString::to_string).collect();
+    report.found(&all);
     if let Err(error) = policy::permit(&job.environments, &job.from, &job.to) {
         report.forbidden = report.valid;
         report.valid = false;

@@ -421,10 +421,21 @@ fn refuse_at(
     key: &str,
     why: String,
 ) -> Diagnostic {
-    let number = job.tasks.iter().position(|one| one.name == task.name);
-    let path = format!("task[{}].{key}", number.unwrap_or(0));
     let place = task.places.get(key).or_else(|| task.places.get(""));
-    at(job, document, place, path, why)
+    at(job, document, place, path_of(job, task, key), why)
+}
+
+/// The path of a task's key: in the job's file, or where envsyncd.toml has it for a site.
+fn path_of(job: &Job, task: &Task, key: &str) -> String {
+    let Some(site) = &job.site else {
+        let number = job.tasks.iter().position(|one| one.name == task.name);
+        return format!("task[{}].{key}", number.unwrap_or(0));
+    };
+    match key {
+        "source" => format!("sites.{site}.{}.{}", job.from, task.name),
+        "target" => format!("sites.{site}.{}.{}", job.to, task.name),
+        _ => format!("sites.{site}.tasks.{}.{key}", task.name),
+    }
 }
 
 /// A diagnostic at a hook, for what only this host knows.

@@ -194,7 +194,10 @@ pub(super) fn capabilities(job: &Job) -> Result<()> {
                     task.name, refusal.key, refusal.why
                 ),
             )
-            .hint("envsyncd validate -f shows the place"));
+            .hint(match &job.site {
+                Some(site) => format!("look under [sites.{site}] in envsyncd.toml"),
+                None => "envsyncd validate -f shows the place".to_owned(),
+            }));
         }
     }
     Ok(())

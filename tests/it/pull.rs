@@ -387,3 +387,51 @@ fn files_have_a_link_of_their_own() {
     assert_eq!(files_of(&host), ["logo.svg", "a/b.txt", "own.txt"]);
     assert_eq!(host.rows("staging", "1"), 1);
 }
+
+#[test]
+fn what_a_store_cannot_do_is_said_with_its_line_by_validate_and_before_anybody_is_asked() {
+    let host = with_files();
+    std::fs::create_dir(host.bed.path("jobs/config.d")).unwrap();
+    let settings = std::fs::read_to_string(host.bed.path("jobs/envsyncd.toml")).unwrap();
+    let right = format!("job_dir = \"config.d\"\n{settings}");
+    host.bed.file("envsyncd.toml", &right);
+    host.run(&["validate"]).expect(0);
+    let far = |text: &str, environment: &str| {
+        let here = format!("\"dir:tree-{environment}\"");
+        assert!(text.contains(&here), "{text}");
+        text.replace(&here, &format!("\"ssh://{environment}.example/files\""))
+    };
+    for (wrong, key, says) in [
+        (
+            format!("{right}roles = \"skip\"\n"),
+            "key: sites.main.tasks.files.roles",
+            "owners are kept",
+        ),
+        (
+            far(&far(&right, "production"), "staging"),
+            "key: sites.main.staging.files",
+            "run envsyncd on one of the two",
+        ),
+    ] {
+        host.bed.file("envsyncd.toml", &wrong);
+        let line = "jobs/envsyncd.toml:";
+        host.run(&["validate"])
+            .expect(2)
+            .says(&[line, key, says, "envsyncd.toml: INVALID"]);
+        host.pull(&["@prod", "--yes"])
+            .expect(2)
+            .says(&[line, key, says]);
+        let (shown, code) = at_a_terminal(&host, "y\n");
+        assert_eq!(code, 2, "{shown}");
+        assert!(shown.contains(key) && !shown.contains("Go on?"), "{shown}");
+        host.pull(&["@prod", "--yes", "--only", "database"])
+            .expect(0);
+    }
+    // What goes into another environment is its own hosts' matter.
+    let own = "host_environment = \"staging\"";
+    assert!(right.contains(own), "{right}");
+    let elsewhere = right.replace(own, "host_environment = \"production\"");
+    host.bed
+        .file("envsyncd.toml", &format!("{elsewhere}roles = \"skip\"\n"));
+    host.run(&["validate"]).expect(0);
+}
