@@ -63,7 +63,9 @@ pub use here::is_here;
 pub use job_file::{load_job, load_job_as, refuse, refuse_hook, refuse_in, understand_text};
 pub use own_options::OwnOptions;
 pub use percent::{absolute_path, percent_decoded, percent_decoded_text, percent_encoded};
-pub use settings::{SETTINGS_FILE, environment, load_settings, load_settings_as};
+pub use settings::{
+    SETTINGS_FILE, environment, load_settings, load_settings_as, understand_settings,
+};
 pub use stores::{Absence, Absent, Files, OwnKey, ParsedUrl, Risk, StoreFormat, StoreKind, Stores};
 pub use typed::{archive_at, archive_in, endpoint_at};
 pub use url::{ArchiveUrl, BucketUrl, EndpointUrl, read_url};

@@ -109,6 +109,17 @@ pub fn load_settings_as(
     load_settings_or(path, Some(copy), Path::new(SETTINGS_FILE), env, stores)
 }
 
+/// Reads a text as if it stood in envsyncd.toml, which is this file.
+pub fn understand_settings(
+    file: &Path,
+    text: String,
+    env: impl Iterator<Item = (String, String)>,
+    stores: Stores,
+) -> Result<(Settings, Vec<Diagnostic>), Diagnostics> {
+    let (over, warnings) = overrides(env)?;
+    understand(Document::new(file, text), over, warnings, stores)
+}
+
 fn load_settings_or(
     path: Option<&Path>,
     copy: Option<&Path>,

@@ -14,7 +14,7 @@ use super::job_file::read_hooks;
 use super::job_name::JobName;
 use super::reader::{Table, Value};
 use super::side::Side;
-use super::sites::{CONTENTS, FILES, Site, environment};
+use super::sites::{CONTENTS, FILES, OWN_KEYS, Site, environment};
 use super::task;
 use super::way::Way;
 use crate::error::{Error, Kind, Result};
@@ -133,14 +133,14 @@ pub(super) fn read_tasks(table: &Table<'_>, settings: &mut Settings, findings: &
     }
 }
 
-/// All keys of a site but `hooks`, `hosts` and `tasks` are environments.
+/// All keys of a site but its own are environments.
 fn read_places<'a>(
     site: &Table<'a>,
     environments: &Environments,
 ) -> BTreeMap<&'static str, Places<'a>> {
     let mut places: BTreeMap<_, _> = CONTENTS.map(|kind| (kind, Places::new())).into();
     for (name, _, value) in site.entries() {
-        if matches!(name, "hooks" | "hosts" | "tasks") {
+        if OWN_KEYS.contains(&name) {
             continue;
         }
         let Some(environment) = environment(name, &value, environments) else {

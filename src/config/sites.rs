@@ -17,6 +17,9 @@ pub const FILES: &str = "files";
 /// What a site can have so far, in the order in which it is copied.
 pub const CONTENTS: [&str; 2] = [DATABASE, FILES];
 
+/// A site's own keys: all others are environments.
+pub const OWN_KEYS: [&str; 3] = ["hooks", "hosts", "tasks"];
+
 /// Sites by their names.
 pub type Sites = BTreeMap<String, Site>;
 

@@ -2,6 +2,7 @@
 //! become settings.
 
 mod forms;
+mod whole;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -3,7 +3,8 @@
 mod alias;
 mod node;
 mod php;
-#[cfg(test)]
+// Their aliases have URLs of these stores.
+#[cfg(all(test, feature = "files", feature = "mysql", feature = "postgresql"))]
 mod tests;
 mod turned;
 mod yaml;

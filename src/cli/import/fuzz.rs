@@ -57,7 +57,8 @@ fn aliases(text: &str, name: &str) -> Result<(), TestCaseError> {
             files: vec![name.to_owned()],
             environments: &environments,
             sites: ["there"].into(),
-            has_host: false,
+            host: None,
+            stores: crate::fuzz::stores(),
         };
         let turned = drush::turn(&read.aliases, &around);
         let toml: Result<toml::Table, _> = toml::from_str(&turned.text);

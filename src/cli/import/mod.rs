@@ -14,8 +14,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::options::{Options, settings};
-use super::terminal;
+use super::{terminal, validate};
 use crate::config::job::{JobName, Settings};
+use crate::config::{Diagnostic, Diagnostics};
 use crate::error::{self, Error, Kind, Result};
 use crate::policy::Environment;
 use crate::{config, policy, store};
@@ -74,10 +75,11 @@ struct Govuk {
 ///
 /// What `pull` needs is written as text for envsyncd.toml, to standard output or into a new file: environments, where a site's
 /// files are, its host names. What is not known stands there as a comment, and is said on standard error. Aliases have no
-/// databases: Drush finds them on the host. The files are read and never executed.
+/// databases: Drush finds them on the host. The files are read and never executed. Nothing is written unless envsyncd.toml is
+/// valid with it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  envsyncd import drush drush/sites/*.site.yml\n  envsyncd import drush --site main drush/sites/self.site.yml --output /etc/envsyncd/envsyncd.toml\n  envsyncd import drush ~/.drush/main.aliases.drushrc.php >>/etc/envsyncd/envsyncd.toml\n\nExit codes: 0 all files were understood, 1 some were not, 2 usage or configuration"
+    after_help = "Examples:\n  envsyncd import drush drush/sites/*.site.yml\n  envsyncd import drush --site main drush/sites/self.site.yml --output /etc/envsyncd/envsyncd.toml\n  envsyncd import drush ~/.drush/main.aliases.drushrc.php >>/etc/envsyncd/envsyncd.toml\n\nExit codes: 0 all files were understood, 1 some were not, or envsyncd.toml would not be valid, 2 usage or configuration"
 )]
 struct Drush {
     /// Files of Drush: NAME.site.yml, NAME.aliases.drushrc.php, NAME.alias.drushrc.php or aliases.drushrc.php
@@ -137,9 +139,20 @@ fn import_drush(options: &Options, args: &Drush) -> Result<u8> {
         files,
         environments: &settings.environments,
         sites: settings.sites.keys().map(String::as_str).collect(),
-        has_host: settings.host_environment.is_some(),
+        host: settings.host_environment.as_ref(),
+        stores: settings.stores,
     };
     let turned = drush::turn(&aliases, &around);
+    if let Err(found) = check_settings(&settings, &turned.text, args.output.as_deref()) {
+        terminal::note(&format!("{found}\n"));
+        for remark in turned.remarks {
+            terminal::note(&remark);
+        }
+        terminal::note(
+            "NOT turned: envsyncd.toml would not be valid with what becomes of these aliases; nothing was written",
+        );
+        return Ok(1);
+    }
     match &args.output {
         Some(file) => {
             put_text(file, &turned.text, args.force)?;
@@ -163,6 +176,34 @@ fn aliases_of(file: &Path) -> std::result::Result<drush::Read, String> {
     )?;
     let text = text_of(file).map_err(|error| format!("it cannot be read: {error}"))?;
     drush::read(&text, &kind, "main").map_err(|flaw| format!("line {}: {}", flaw.line, flaw.what))
+}
+
+/// What `validate` would say of the settings with this text behind them, as it is added to them; alone, where it is written
+/// over them.
+fn check_settings(
+    settings: &Settings,
+    text: &str,
+    output: Option<&Path>,
+) -> std::result::Result<(), Diagnostics> {
+    let is_overwritten = |file: &Path| {
+        let output = output.and_then(|output| fs::canonicalize(output).ok());
+        output.is_some() && output == fs::canonicalize(file).ok()
+    };
+    let file = settings.file.as_deref();
+    let known = match file.filter(|file| !is_overwritten(file)) {
+        Some(file) => text_of(file)
+            .map_err(|error| Diagnostic::of_file(file, format!("cannot be read: {error}")))?,
+        None => String::new(),
+    };
+    let file = file.unwrap_or(Path::new(config::SETTINGS_FILE));
+    let whole = format!("{known}{text}");
+    let (read, _) =
+        config::understand_settings(file, whole.clone(), config::environment(), settings.stores)?;
+    // What cannot be done already is none of the aliases'.
+    let before = validate::refusals_of_sites(settings, Some(&known));
+    let mut found = validate::refusals_of_sites(&read, Some(&whole));
+    found.retain(|one| !before.contains(one));
+    Diagnostics::settle(found).map(drop)
 }
 
 /// Writes a file in one step.

@@ -16,7 +16,7 @@ const FORMS: &[(&str, &str, &[&str])] = &[
     (
         "wild.site.yml",
         "'*':\n  host: ${env-name}.example.org\n  root: /srv\nlive:\n  host: web\n  user: 'a b'\n  root: /srv/with space/ü\n  ssh:\n    options: -o Port=7\nlocal:\n  root: /srv/www/../www/web\n",
-        &["files = \"ssh://a%20b@web:7/srv/with%20space/%C3%BC/sites/default/files\""],
+        &["# files = \"ssh://a%20b@web:7/srv/with%20space/%C3%BC/sites/default/files\""],
     ),
     (
         "common.site.yml",

@@ -91,7 +91,7 @@ pub(super) fn read(site: &str, environment: &str, node: &Node, said: &mut Vec<Fl
         said,
     };
     let place = reader.place();
-    let files = reader.files();
+    let files = reader.files(&place);
     let uri = reader.uri();
     let database = reader.database();
     reader.pass_others();
@@ -240,7 +240,7 @@ impl<'n> Reader<'n> {
     }
 
     /// The directory of files.
-    fn files(&mut self) -> Option<String> {
+    fn files(&mut self, place: &Place) -> Option<String> {
         let files = self.text(&[&["paths", "files"], &["path-aliases", "%files"]]);
         let root = self.text(&[&["root"]]);
         let (Ok(files), Ok(root)) = (files, root) else {
@@ -275,6 +275,12 @@ impl<'n> Reader<'n> {
         if parts.last().is_none_or(|last| *last == "..") {
             self.say(self.node.line, "the path of its files ends in no name");
             return None;
+        }
+        // A URL of another host has none. Of this one, the system itself knows where it leads.
+        if matches!(place, Place::Host { .. }) && parts.contains(&"..") {
+            let folded = format!("/{}", folded(&parts).join("/"));
+            self.say(self.node.line, format!("the path of its files has a `..` in it, and is taken for {}: look whether a directory before the `..` is a link on that host", folded.escape_debug()));
+            return Some(folded);
         }
         Some(format!("/{}", parts.join("/")))
     }
@@ -326,6 +332,19 @@ impl<'n> Reader<'n> {
             }
         }
     }
+}
+
+/// Parts of an absolute path without `..`, each of which takes the part before it away.
+fn folded<'p>(parts: &[&'p str]) -> Vec<&'p str> {
+    let mut kept = Vec::new();
+    for part in parts {
+        if *part == ".." {
+            kept.pop();
+        } else {
+            kept.push(*part);
+        }
+    }
+    kept
 }
 
 /// `Port=N`.

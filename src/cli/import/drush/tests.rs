@@ -25,13 +25,28 @@ fn php(statements: &str) -> Read {
 }
 
 fn turned(read: &Read) -> turned::Turned {
+    turned_on(read, &Environments::default(), "here")
+}
+
+/// On a host of this environment.
+fn turned_on(read: &Read, environments: &Environments, host: &str) -> turned::Turned {
+    let host = Environment::new(host);
     let around = Around {
         files: vec!["FILE".to_owned()],
-        environments: &Environments::default(),
+        environments,
         sites: BTreeSet::new(),
-        has_host: true,
+        host: Some(&host),
+        stores: crate::fuzz::stores(),
     };
     turn(&read.aliases, &around)
+}
+
+fn rules(parent: Option<&str>, aliases: &[&str]) -> Rules {
+    Rules {
+        parent: parent.map(Environment::new),
+        aliases: aliases.iter().map(|one| (*one).to_owned()).collect(),
+        ..Rules::default()
+    }
 }
 
 fn says(read: &Read, line: usize, part: &str) {
@@ -314,7 +329,23 @@ fn hosts_users_and_ports_are_those_of_ssh() {
         ),
         (
             "  host: web\n  user: \"a b\"\n",
-            "files = \"ssh://a%20b@web/srv/sites/default/files\"",
+            "# files = \"ssh://a%20b@web/srv/sites/default/files\"",
+        ),
+        (
+            "  host: web\n  user: CORP\\me\n",
+            "# files = \"ssh://CORP%5Cme@web/srv/sites/default/files\"",
+        ),
+        (
+            "  host: web\n  ssh: {options: -p 0}\n",
+            "# files = \"ssh://web:0/srv/sites/default/files\"",
+        ),
+        (
+            "  host: web\n  paths: {files: ../up/../../files}\n",
+            "files = \"ssh://web/files\"",
+        ),
+        (
+            "  host: web\n  paths: {files: /~me/files}\n",
+            "files = \"ssh://web/%7Eme/files\"",
         ),
         (
             "  host: u@web:22\n",
@@ -360,6 +391,19 @@ fn hosts_users_and_ports_are_those_of_ssh() {
 }
 
 #[test]
+fn a_url_that_envsyncd_toml_cannot_have_stands_there_as_a_comment_and_why_is_said() {
+    let aliases = "prod:\n  root: /srv\n  host: web\n  user: a b\n";
+    let turned = turned(&right("x.site.yml", aliases));
+    let why =
+        "@x.prod: its `files` stands there as a comment: what stands before `@` is no user's name";
+    has(&turned.remarks, why);
+    assert!(turned.text.contains("\n# [sites.x.production]\n"));
+    let folded = "prod:\n  root: /srv/web\n  host: web\n  paths: {files: ../files}\n";
+    let read = right("x.site.yml", folded);
+    says(&read, 1, "is taken for /srv/files: look whether");
+}
+
+#[test]
 fn of_an_address_the_host_name_alone_is_taken() {
     for (uri, host) in [
         ("https://www.example.org/de?x#y", Some("www.example.org")),
@@ -379,11 +423,6 @@ fn of_an_address_the_host_name_alone_is_taken() {
 
 #[test]
 fn what_envsyncd_toml_has_is_not_written_again() {
-    let rules = |parent: Option<&str>, aliases: &[&str]| Rules {
-        parent: parent.map(Environment::new),
-        aliases: aliases.iter().map(|one| (*one).to_owned()).collect(),
-        ..Rules::default()
-    };
     let environments = Environments::new(BTreeMap::from([
         (Environment::new("production"), rules(None, &["prod"])),
         (Environment::new("staging"), rules(Some("production"), &[])),
@@ -394,7 +433,8 @@ fn what_envsyncd_toml_has_is_not_written_again() {
         files: Vec::new(),
         environments: &environments,
         sites,
-        has_host: true,
+        host: None,
+        stores: crate::fuzz::stores(),
     };
     let turned = turn(&read.aliases, &around(BTreeSet::new()));
     assert!(
@@ -413,4 +453,45 @@ fn what_envsyncd_toml_has_is_not_written_again() {
     let turned = turn(&read.aliases, &around(BTreeSet::from(["main"])));
     assert!(!turned.text.contains("[sites.main"), "{}", turned.text);
     has(&turned.remarks, "has a site `main`");
+}
+
+#[test]
+fn a_parent_is_called_by_its_own_name() {
+    let prod = (Environment::new("prod"), rules(None, &["production"]));
+    let environments = Environments::new(BTreeMap::from([prod])).unwrap();
+    let text = turned_on(&right("main.site.yml", SITE), &environments, "prod").text;
+    for part in [
+        "[environments.staging]\nparent = \"prod\"\n",
+        "[environments.dev]\n# parent = \"prod\" ",
+        "[sites.main.prod]\n",
+        "\"www.example.org\" = { dev = ",
+    ] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    assert!(!text.contains("\"production\""), "{text}");
+}
+
+#[test]
+fn an_environment_with_the_name_of_a_site_s_own_key_is_left_out() {
+    for name in ["hooks", "hosts", "tasks"] {
+        let aliases = format!("{name}:\n  root: /a\nprod:\n  root: /b\n");
+        let turned = turned(&right("x.site.yml", &aliases));
+        let why = format!("@x.{name} is left out: `{name}` is a key of a site itself");
+        has(&turned.remarks, &why);
+        assert!(!turned.text.contains("/a/sites"), "{}", turned.text);
+    }
+}
+
+#[test]
+fn a_host_s_own_files_on_another_one_stand_there_as_a_comment() {
+    let read = right("main.site.yml", SITE);
+    let comment = "[sites.main.staging]\n# files = \"ssh://stager@web2.example.org/";
+    let turned = turned_on(&read, &Environments::default(), "stage");
+    assert!(turned.text.contains(comment), "{}", turned.text);
+    has(
+        &turned.remarks,
+        "its files in staging, which this host is of",
+    );
+    let turned = turned_on(&read, &Environments::default(), "production");
+    assert!(!turned.text.contains("# files"), "{}", turned.text);
 }

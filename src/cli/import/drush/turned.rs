@@ -1,10 +1,14 @@
 //! Site aliases as text for envsyncd.toml.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::super::written::{encoded, key, quoted};
 use super::alias::{Alias, Place};
 use crate::config::job::JobName;
+use crate::config::sites::OWN_KEYS;
+use crate::config::{Stores, read_url};
 use crate::policy::{Environment, Environments};
 
 /// What is known beside the aliases.
@@ -15,8 +19,10 @@ pub(in crate::cli::import) struct Around<'a> {
     pub(in crate::cli::import) environments: &'a Environments,
     /// The sites of envsyncd.toml.
     pub(in crate::cli::import) sites: BTreeSet<&'a str>,
-    /// Whether envsyncd.toml says which environment this host is of.
-    pub(in crate::cli::import) has_host: bool,
+    /// The environment that this host is of, if envsyncd.toml says so.
+    pub(in crate::cli::import) host: Option<&'a Environment>,
+    /// Those that read what is written.
+    pub(in crate::cli::import) stores: Stores,
 }
 
 /// Text for envsyncd.toml.
@@ -61,6 +67,9 @@ pub(in crate::cli::import) fn turn(aliases: &[Alias], around: &Around<'_>) -> Tu
     }
 }
 
+/// A value; or, where it is not known or cannot be used, one that stands there as a comment.
+type Line = Result<String, String>;
+
 /// A site's aliases by our environments.
 type OfSite<'a> = BTreeMap<String, &'a Alias>;
 
@@ -100,6 +109,12 @@ impl<'a> Writer<'a> {
                 ));
                 continue;
             }
+            if OWN_KEYS.contains(&environment.as_str()) {
+                self.remark(format!(
+                    "{shown} is left out: `{environment}` is a key of a site itself. Call the environment otherwise in Drush's file"
+                ));
+                continue;
+            }
             if self.around.sites.contains(site) {
                 self.remark(format!("{shown} is left out: envsyncd.toml has a site `{site}`. Call this one otherwise with --site NAME"));
                 continue;
@@ -132,6 +147,13 @@ impl<'a> Writer<'a> {
             .to_owned()
     }
 
+    /// The root by its own name, which `production` may be an alias of.
+    fn production(&self) -> Option<&'a str> {
+        let known = self.around.environments.named(PRODUCTION);
+        let is_new = self.environments.contains_key(PRODUCTION);
+        (known.map(Environment::as_str)).or_else(|| is_new.then_some(PRODUCTION))
+    }
+
     fn head(&mut self) {
         let files: Vec<String> = (self.around.files.iter())
             .map(|file| file.escape_debug().to_string())
@@ -140,33 +162,27 @@ impl<'a> Writer<'a> {
             "# Made of {} by `envsyncd import drush`, for envsyncd.toml.\n",
             files.join(", ")
         );
-        if !self.around.has_host {
+        if self.around.host.is_none() {
             self.text.push_str("\n# At the top of envsyncd.toml: the environment that this host is of. `envsyncd pull` writes into no other.\n# host_environment = \"ENVIRONMENT\"\n");
             self.remark("which environment this host is of is not known: set host_environment at the top of envsyncd.toml");
         }
     }
 
     fn write_environments(&mut self) {
-        let is_there = |name: &str| {
-            self.environments.contains_key(name) || self.around.environments.named(name).is_some()
-        };
-        let has_production = is_there(PRODUCTION);
-        let above = if has_production {
-            PRODUCTION
-        } else {
-            "ENVIRONMENT"
-        };
+        let production = self.production();
         let mut unknown = Vec::new();
         for (name, called) in &self.environments {
             self.text
                 .push_str(&format!("\n[environments.{}]\n", key(name)));
-            match name.as_str() {
-                PRODUCTION => {}
-                STAGING if has_production => self.text.push_str("parent = \"production\"\n"),
-                _ => {
+            match (name.as_str(), production) {
+                (PRODUCTION, _) => {}
+                (STAGING, Some(above)) => {
+                    self.text.push_str(&format!("parent = {}\n", quoted(above)));
+                }
+                (_, above) => {
                     self.text.push_str(&format!(
                         "# parent = {}              # not known. Without a parent, nothing is ever copied into it\n",
-                        quoted(above)
+                        quoted(above.unwrap_or("ENVIRONMENT"))
                     ));
                     unknown.push(name.clone());
                 }
@@ -189,48 +205,25 @@ impl<'a> Writer<'a> {
 
     fn site(&mut self, name: &str, environments: &OfSite<'_>) {
         let (mut databases, mut trees) = (0, 0);
-        let here: Vec<&str> = (environments.iter())
-            .filter(|(_, alias)| matches!(alias.place, Place::Here) && alias.files.is_some())
-            .map(|(environment, _)| environment.as_str())
-            .collect();
-        if !here.is_empty() {
-            self.remark(format!(
-                "{name} has no host in {}: its files there are taken to be on the host that envsyncd runs on",
-                here.join(", ")
-            ));
-        }
-        let elsewhere: Vec<&str> = (environments.iter())
-            .filter(|(_, alias)| matches!(alias.place, Place::Host { .. }) && alias.files.is_some())
-            .map(|(environment, _)| environment.as_str())
-            .collect();
-        if elsewhere.len() > 1 {
-            self.remark(format!(
-                "{name}: its files in {} are on other hosts, and one side of a copy has to be on the host that envsyncd runs on: there, write dir:///DIRECTORY for that host's own",
-                elsewhere.join(", ")
-            ));
-        }
+        let mut files = self.files(name, environments);
         for (environment, alias) in environments {
             let credential = format!("{name}-{environment}");
-            let files = alias.files.as_deref().and_then(|path| tree(alias, path));
+            let files = (files.remove(environment.as_str())).unwrap_or_else(|| Err(no_files()));
             let database = self.database(alias, &credential);
-            trees += usize::from(files.is_some());
+            trees += usize::from(files.is_ok());
             databases += usize::from(database.is_ok());
             let header = format!("[sites.{}.{}]", key(name), key(environment));
-            let off = if files.is_none() && database.is_err() {
+            let off = if files.is_err() && database.is_err() {
                 "# "
             } else {
                 ""
             };
             self.text.push_str(&format!("\n{off}{header}\n"));
-            match files {
-                Some(files) => self.text.push_str(&format!("files = {}\n", quoted(&files))),
-                None => self
-                    .text
-                    .push_str("# files = \"ssh://USER@HOST/DIRECTORY\"\n"),
-            }
-            match database {
-                Ok(line) => self.text.push_str(&format!("database = {line}\n")),
-                Err(line) => self.text.push_str(&format!("# database = {line}\n")),
+            for (kind, line) in [("files", files), ("database", database)] {
+                match line {
+                    Ok(line) => self.text.push_str(&format!("{kind} = {line}\n")),
+                    Err(line) => self.text.push_str(&format!("# {kind} = {line}\n")),
+                }
             }
         }
         self.hosts(name, environments);
@@ -240,8 +233,94 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// A site's files in each environment.
+    fn files<'e>(&mut self, name: &str, environments: &'e OfSite<'_>) -> BTreeMap<&'e str, Line> {
+        let mut lines: BTreeMap<&str, Line> = BTreeMap::new();
+        let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
+        for (environment, alias) in environments {
+            let environment = environment.as_str();
+            let line = self.tree(alias);
+            if line.is_ok() {
+                match alias.place {
+                    Place::Here => here.push(environment),
+                    Place::Host { .. } => elsewhere.push(environment),
+                    Place::Unknown => {}
+                }
+            }
+            lines.insert(environment, line);
+        }
+        if !here.is_empty() {
+            self.remark(format!(
+                "{name} has no host in {}: its files there are taken to be on the host that envsyncd runs on",
+                here.join(", ")
+            ));
+        }
+        if elsewhere.len() > 1 {
+            self.remark(format!(
+                "{name}: its files in {} are on other hosts, and one side of a copy has to be on the host that envsyncd runs on: there, write dir:///DIRECTORY for that host's own",
+                elsewhere.join(", ")
+            ));
+            self.leave_own_files_out(name, &mut lines, &elsewhere);
+        }
+        lines
+    }
+
+    /// Makes a comment of this host's own files where they are on another host: what is pulled comes from another host, too.
+    fn leave_own_files_out(
+        &mut self,
+        name: &str,
+        lines: &mut BTreeMap<&str, Line>,
+        elsewhere: &[&str],
+    ) {
+        let Some(host) = self.around.host else {
+            return;
+        };
+        let own = self.environment(host.as_str());
+        if self.production() == Some(own.as_str()) || !elsewhere.contains(&own.as_str()) {
+            return;
+        }
+        if let Some(line) = lines.get_mut(own.as_str())
+            && let Ok(url) = line
+        {
+            *line = Err(url.clone());
+            self.remark(format!(
+                "{name}: its files in {own}, which this host is of, stand there as a comment: write dir:///DIRECTORY if they are on this host"
+            ));
+        }
+    }
+
+    /// Where an alias has its files.
+    fn tree(&mut self, alias: &Alias) -> Line {
+        let Some(url) = alias.files.as_deref().and_then(|path| tree(alias, path)) else {
+            return Err(no_files());
+        };
+        if self.is_understood("files", alias, &url) {
+            Ok(quoted(&url))
+        } else {
+            Err(quoted(&url))
+        }
+    }
+
+    /// Whether envsyncd.toml can have a URL. If not, the reason is said.
+    fn is_understood(&mut self, kind: &str, alias: &Alias, url: &str) -> bool {
+        let Err(flaw) = read_url(url, Path::new("/"), self.around.stores) else {
+            return true;
+        };
+        let allowed = flaw.allowed.map(Cow::into_owned);
+        let allowed = allowed.map(|allowed| format!("allowed: {allowed}"));
+        let more = flaw.help.or(allowed).map(|more| format!(" ({more})"));
+        self.remark(format!(
+            "@{}.{}: its `{kind}` stands there as a comment: {}{}",
+            alias.site,
+            alias.environment,
+            flaw.message,
+            more.unwrap_or_default()
+        ));
+        false
+    }
+
     /// A database, or a line to fill in.
-    fn database(&mut self, alias: &Alias, credential: &str) -> Result<String, String> {
+    fn database(&mut self, alias: &Alias, credential: &str) -> Line {
         let password = format!("password = {{ credential = {} }}", quoted(credential));
         let Some(database) = &alias.database else {
             return Err(format!(
@@ -261,6 +340,9 @@ impl<'a> Writer<'a> {
             ));
             return Err(line);
         }
+        if !self.is_understood("database", alias, &database.url) {
+            return Err(line);
+        }
         if database.has_password {
             self.remark(format!(
                 "{shown}: the password of its database is not copied: put it into /etc/envsyncd/credentials/{credential}, or write another place for it"
@@ -272,8 +354,7 @@ impl<'a> Writer<'a> {
     /// What stands for production's host name elsewhere.
     fn hosts(&mut self, name: &str, environments: &OfSite<'_>) {
         let uri = |environment: &str| environments.get(environment)?.uri.as_deref();
-        let production = self.around.environments.named(PRODUCTION);
-        let production = production.map_or(PRODUCTION, Environment::as_str);
+        let production = self.production().unwrap_or(PRODUCTION);
         let Some(host) = uri(production) else {
             return;
         };
@@ -325,6 +406,11 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// What is to be filled in where files are not known.
+fn no_files() -> String {
+    quoted("ssh://USER@HOST/DIRECTORY")
+}
+
 /// The URL of a site's files.
 fn tree(alias: &Alias, path: &str) -> Option<String> {
     let path: Vec<String> = path.split('/').map(encoded).collect();
@@ -334,6 +420,12 @@ fn tree(alias: &Alias, path: &str) -> Option<String> {
         Place::Host { name, user, port } => {
             let user = user.as_ref().map(|user| format!("{}@", encoded(user)));
             let port = port.map(|port| format!(":{port}"));
+            // Unescaped, it would be somebody's home.
+            let path = if path.starts_with("/~") {
+                path.replacen('~', "%7E", 1)
+            } else {
+                path
+            };
             Some(format!(
                 "ssh://{}{name}{}{path}",
                 user.unwrap_or_default(),
