@@ -97,7 +97,7 @@ impl Journal {
         let (mut lines, mut text) = (Lines::default(), Vec::new());
         Lines::begin(&mut text);
         note(work, new, live, &mut |path, change| {
-            lines.add(path, change, &mut text);
+            lines.add(path, change, &mut text)?;
             if text.len() >= PIECE {
                 file.write_all(&text).map_err(failed())?;
                 text.clear();

@@ -13,15 +13,17 @@ use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::escape::{escape, unescape};
 use crate::store::files::connection::inside::is_path;
 use crate::store::files::connection::stat::{FileKind, Moment, Stat};
+use crate::store::files::connection::told::told;
 use crate::store::files::rows::counted::{self, Form};
 use crate::store::files::rows::spool::Spooled;
 
 /// The first line: whose it is, and the version.
 const HEAD: &[u8] = b"envsyncd-changes 1";
-/// No line is longer: a path of 4,096 bytes has four letters for each.
+/// No line is longer: a path has four letters at the most for each of its bytes.
+const LONGEST: usize = 64 * 1024;
 static FORM: Form = Form {
     head: HEAD,
-    longest: 64 * 1024,
+    longest: LONGEST as u64,
     broken,
 };
 
@@ -109,8 +111,14 @@ impl Lines {
         out.push(b'\n');
     }
 
-    /// A name; paths come in the order of the walk.
-    pub(in crate::store::files) fn add(&mut self, path: &[u8], change: &Change, out: &mut Vec<u8>) {
+    /// A name; paths come in the order of the walk. One whose line could not be read back is refused.
+    pub(in crate::store::files) fn add(
+        &mut self,
+        path: &[u8],
+        change: &Change,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let begin = out.len();
         out.push(match change {
             Change::Replaced(_) => b'=',
             Change::Added(_) => b'+',
@@ -135,6 +143,10 @@ impl Lines {
         }
         out.push(b'\n');
         self.lines += 1;
+        if out.len() - begin > LONGEST {
+            return Err(too_long(path));
+        }
+        Ok(())
     }
 
     /// How it ends: what is cut off is no list.
@@ -252,6 +264,18 @@ fn moment(seconds: &str, nanoseconds: &str) -> Option<Moment> {
     (nanoseconds < 1_000_000_000).then_some((seconds.parse().ok()?, nanoseconds))
 }
 
+/// A path that is too long to be written down.
+fn too_long(path: &[u8]) -> Error {
+    let what = format!(
+        "the path {} has {} bytes, which is too long for the list of what is changed",
+        told(path),
+        path.len()
+    );
+    Error::new(Kind::Verify, what).hint(
+        "16,000 bytes always fit: shorten the names of the directories that it is in, or leave them out with `exclude`",
+    )
+}
+
 fn broken() -> Error {
     let what = "the list of what was changed, beside previous, is damaged";
     Error::new(Kind::Verify, what).hint(
@@ -309,7 +333,7 @@ mod tests {
         let (mut lines, mut out) = (Lines::default(), Vec::new());
         Lines::begin(&mut out);
         for (path, change) in changes {
-            lines.add(path, change, &mut out);
+            lines.add(path, change, &mut out).unwrap();
         }
         lines.end(&mut out);
         out
@@ -325,6 +349,26 @@ mod tests {
             let text = text(&changes);
             prop_assert_eq!(all(&text).unwrap(), changes);
             prop_assert!(all(&text[..cut.index(text.len())]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_path_is_refused_only_if_its_line_could_not_be_read_back() {
+        // `- ./`, and the end of the line.
+        let most = LONGEST - 5;
+        for (path, fits) in [
+            (vec![b'x'; most], true),
+            (vec![b'x'; most + 1], false),
+            (vec![b' '; 16_000], true),
+            (vec![b' '; most / 4 + 1], false),
+        ] {
+            if fits {
+                let mut changes = sample(std::slice::from_ref(&path));
+                changes[1].1 = Change::Deleted;
+                assert_eq!(all(&text(&changes)).unwrap(), changes);
+            }
+            let added = Lines::default().add(&path, &Change::Deleted, &mut Vec::new());
+            assert_eq!(added.is_ok(), fits, "{}", path.len());
         }
     }
 

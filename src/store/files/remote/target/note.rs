@@ -31,7 +31,7 @@ pub(super) fn note(plan: &Plan, staged: &Listing) -> Result<(Spooled, Changes)> 
         .and_then(|root| Traits::of(&root.stat))
     {
         let new = plan.work.root.as_ref().and_then(Traits::of);
-        lines.add(b"", &Change::Kept(old, new), &mut text);
+        lines.add(b"", &Change::Kept(old, new), &mut text)?;
     }
     let mut whole: Option<Vec<u8>> = None;
     let mut tasks = plan.work.tasks()?;
@@ -40,7 +40,7 @@ pub(super) fn note(plan: &Plan, staged: &Listing) -> Result<(Spooled, Changes)> 
         if !whole.as_ref().is_some_and(|whole| is_in(path, whole))
             && let Some((change, is_whole)) = sides.change(entry, action)?
         {
-            lines.add(path, &change, &mut text);
+            lines.add(path, &change, &mut text)?;
             whole = is_whole.then(|| path.clone());
             spool.write(&text).map_err(failed())?;
             text.clear();
