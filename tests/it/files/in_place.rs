@@ -1,7 +1,8 @@
 //! Trees whose files are put in place one by one.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::trees::{Disk, Trees, inode, lines};
@@ -120,6 +121,46 @@ fn what_cannot_be_put_in_place_is_refused_with_words() {
         .expect(1)
         .says(&["live has a directory where the source has a file"]);
     assert_eq!(live(&trees), ["a/", "a/inside=old"]);
+}
+
+/// What keeps what is replaced.
+const KEEPS: &str = "publish = \"in_place\"\nprevious = \"keep\"\n";
+
+/// Makes what the last run has replaced that of one that was cut short.
+fn cut_short(trees: &Trees) -> PathBuf {
+    let path = trees.live(".envsyncd/replaced-0123456789ab");
+    fs::rename(trees.live(".envsyncd/previous"), &path).expect("it is kept");
+    fs::write(path.join("state"), "to new").expect("a file");
+    path
+}
+
+#[test]
+fn a_directory_of_somebody_else_s_gets_files_and_keeps_what_it_has() {
+    let trees = Trees::new();
+    trees.write(&["source/uploads/file=new", "live/uploads/file=old"]);
+    chown(trees.live(""), Some(65534), Some(65534)).expect("root");
+    chown(trees.live("uploads"), Some(33), Some(65534)).expect("root");
+    let mode = fs::Permissions::from_mode(0o2775);
+    fs::set_permissions(trees.live("uploads"), mode).expect("a mode");
+    let once = |options: &str| {
+        let file = trees.bed.job("app", &trees.with(options));
+        trees.as_nobody(&file).end()
+    };
+    let not_ours = "directories of live are somebody else's";
+    once(KEEPS).expect(0).says(&[not_ours, "uploads"]);
+    let new = ["uploads/", "uploads/file=new"];
+    assert_eq!(live(&trees), new);
+    // That there is something to be set that cannot be is no change.
+    once(KEEPS).expect(0).says(&["nothing has changed"]);
+    cut_short(&trees);
+    once(&format!("{KEEPS}marker = \"missing\""))
+        .expect(1)
+        .says(&["missing", not_ours]);
+    assert_eq!(live(&trees), ["uploads/", "uploads/file=old"]);
+    once(KEEPS).expect(0);
+    assert_eq!(live(&trees), new);
+    let about = fs::metadata(trees.live("uploads")).expect("it");
+    assert_eq!((about.uid(), about.mode() & 0o7777), (33, 0o2775));
 }
 
 #[test]

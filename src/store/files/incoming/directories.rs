@@ -56,7 +56,8 @@ fn open(
 }
 
 /// Finishes all that the source has, the innermost first. `built`: where files were built that are put into a tree one by one;
-/// directories that were made there for them get the attributes of those that they were built in.
+/// directories that were made there for them get the attributes of those that they were built in, and those of somebody else keep
+/// what they have.
 pub(in crate::store::files) fn finish(
     work: &Work,
     (root, built): (Arc<Directory>, Option<Arc<Directory>>),
@@ -78,12 +79,12 @@ pub(in crate::store::files) fn finish(
                 mode: like.mode,
                 keeps_owner: keeps_owners,
             };
-            let from = level.built.as_ref().filter(|_| level.is_new);
-            if from.is_some() {
-                // It may have an ACL of the directory that it was made in.
-                without_attributes(made, &level.path)?;
-            }
-            metadata.give(made, from, &level.path, warnings)
+            let Some(from) = level.built.as_ref().filter(|_| level.is_new) else {
+                return metadata.give_if_ours(made, &level.path, warnings);
+            };
+            // It may have an ACL of the directory that it was made in.
+            without_attributes(made, &level.path)?;
+            metadata.give(made, Some(from), &level.path, warnings)
         }
         _ => Ok(()),
     };

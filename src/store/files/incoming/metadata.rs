@@ -50,6 +50,25 @@ impl Metadata<'_> {
         self.give_with(to, &attributes, path, warnings)
     }
 
+    /// Gives it to a directory that may have been there before. Of one that is somebody else's, all stays as it is, and that is
+    /// told: who is neither root nor its owner may put files into it, and no more.
+    pub(in crate::store::files) fn give_if_ours(
+        &self,
+        to: &Directory,
+        path: &[u8],
+        warnings: &Warnings,
+    ) -> Result<()> {
+        let user = nix::unistd::geteuid();
+        let is_ours =
+            user.is_root() || to.own_stat().at("cannot look at", path)?.owner.0 == user.as_raw();
+        // Who is not root may have been given the right to it all the same.
+        if !is_ours && let Err(Errno::PERM | Errno::ACCESS) = futimens(to, &self.times()) {
+            warnings.add(Warning::NotOurs, path);
+            return Ok(());
+        }
+        self.give(to, None::<&Directory>, path, warnings)
+    }
+
     /// Gives it to a file that is open, with these extended attributes.
     pub(in crate::store::files) fn give_with(
         &self,

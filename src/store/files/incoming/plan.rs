@@ -67,6 +67,8 @@ pub(in crate::store::files) struct Planner<'a> {
     pub(in crate::store::files) fixed: Option<Vec<u8>>,
     /// When a name was changed in live's directories last, or nothing of them was later.
     pub(in crate::store::files) touched: Moment,
+    /// Whose directories can be given other permissions, where they stay in live; `None`: all.
+    pub(in crate::store::files) sets_only_of: Option<u32>,
     /// What was found.
     pub(in crate::store::files) changes: Changes,
 }
@@ -92,6 +94,7 @@ impl<'a> Planner<'a> {
             notes: Notes::new(),
             fixed: None,
             touched: Moment::default(),
+            sets_only_of: None,
             changes: Changes::default(),
         }
     }
@@ -244,8 +247,9 @@ impl Visitor for Planner<'_> {
         };
         let is_changed = match level.stats {
             [Some(source), Some(live)] => {
-                !self.rules.has_same_mode(&source, &live)
-                    || !self.rules.has_same_owner(&source, &live)
+                (self.sets_only_of).is_none_or(|user| live.owner.0 == user)
+                    && (!self.rules.has_same_mode(&source, &live)
+                        || !self.rules.has_same_owner(&source, &live))
             }
             // It is made, or it goes.
             [Some(_), None] => true,

@@ -312,7 +312,8 @@ fn found(
     Ok(found.map(|found| (directory, found)))
 }
 
-/// Gives live's directories what they had, or what the run gave them; the innermost first.
+/// Gives live's directories what they had, or what the run gave them; the innermost first. Those of somebody else keep what they
+/// have.
 pub(in crate::store::files) fn dress(
     changes: &Changes,
     live: &Arc<Directory>,
@@ -328,7 +329,7 @@ pub(in crate::store::files) fn dress(
             mode: traits.mode,
             keeps_owner: keeps_owners,
         };
-        metadata.give(&*directory, None::<&Directory>, &path, &warnings)
+        metadata.give_if_ours(&directory, &path, &warnings)
     };
     let mut reading = changes.read()?;
     while let Some((path, change)) = reading.next()? {
@@ -349,5 +350,6 @@ pub(in crate::store::files) fn dress(
     while let Some(last) = open.pop() {
         give(last)?;
     }
+    warnings.tell();
     Ok(())
 }

@@ -21,6 +21,8 @@ pub(in crate::store::files) enum Warning {
     Attributes,
     /// The file system shares no blocks.
     NotShared,
+    /// A directory of live's that is somebody else's.
+    NotOurs,
 }
 
 impl Warning {
@@ -35,6 +37,9 @@ impl Warning {
             Self::Special => "sockets, pipes and devices are not copied",
             Self::Attributes => "extended attributes could not be set on the target",
             Self::NotShared => "files are copied, as the file system cannot share their blocks",
+            Self::NotOurs => {
+                "directories of live are somebody else's, and keep their permissions and times: only their owner and root can set them"
+            }
         }
     }
 }

@@ -185,6 +185,8 @@ impl Workspace {
         let since = some_ticks_ago();
         self.find_out_what_is_kept(live.as_ref().map(|(live, _)| &**live))?;
         let link = self.options.link;
+        let user = nix::unistd::geteuid();
+        let sets_only_of = (self.place.file_by_file && !user.is_root()).then_some(user.as_raw());
         let rules = self.rules_by_content(tree, live.as_ref()).await?;
         let live_root = live.as_ref().map(|(directory, _)| Arc::clone(directory));
         let source = tree.root(self.options.by_content);
@@ -192,6 +194,7 @@ impl Workspace {
         let warnings = Arc::clone(&self.warnings);
         let (changes, fixed, touched, work) = blocking(&self.context.cancel, move |stop| {
             let mut planner = Planner::new(&rules, link, &warnings);
+            planner.sets_only_of = sets_only_of;
             walk(roots, (), &mut planner, stop)?;
             let (fixed, touched) = (planner.fixed.take(), planner.touched);
             let (changes, work) = planner.finish()?;
