@@ -47,6 +47,54 @@ fn a_full_disk_fails_the_run_and_leaves_live() {
 }
 
 #[test]
+fn what_a_run_has_put_in_place_goes_back_on_a_full_disk() {
+    let trees = Trees::new();
+    let (_disk, job) = on_disk(&trees, "size=256k");
+    trees.write(&[
+        "source/a=0",
+        "source/b=0",
+        "disk/live/a=old",
+        "disk/live/b=old",
+    ]);
+    let filler = trees.bed.path("disk/filler");
+    let job = job.task("publish = \"in_place\"");
+    let live = || {
+        let mut found = lines(&trees.bed.path("disk/live"));
+        found.retain(|line| !line.starts_with(".envsyncd"));
+        found
+    };
+    let (mut before, mut failed) = (vec!["a=old".to_owned(), "b=old".to_owned()], 0);
+    // Once the new files are built, there is room for so many pages: from nothing that can be written down to all of it.
+    for pages in 0..8 {
+        let new = ["a", "b"].map(|name| format!("{name}={pages}"));
+        for file in &new {
+            trees.write(&[&format!("source/{file}")]);
+        }
+        let script = format!(
+            "head -c 1000000 /dev/zero > {filler}; truncate -s -{} {filler}",
+            pages * 4096,
+            filler = filler.display()
+        );
+        let hooks = format!(
+            "maintenance_on = [\"sh\", \"-c\", \"{script}\"]\nmaintenance_off = [\"true\"]"
+        );
+        let file = trees
+            .bed
+            .file("app.toml", &format!("{job}\n[hooks]\n{hooks}\n"));
+        let outcome = trees.bed.once(&file);
+        if outcome.code == Some(0) {
+            before = new.to_vec();
+        } else {
+            outcome.expect(1).says(&["free space there"]);
+            failed += 1;
+        }
+        assert_eq!(live(), before, "{pages} pages");
+        fs::remove_file(&filler).expect("a file");
+    }
+    assert!((1..8).contains(&failed), "{failed} of 8");
+}
+
+#[test]
 fn a_disk_without_inodes_fails_the_run_and_leaves_live() {
     let trees = Trees::new();
     let (_disk, job) = on_disk(&trees, "nr_inodes=40");

@@ -23,6 +23,8 @@ const LIST: &CStr = c"list";
 /// How far it has come.
 const STATE: &CStr = c"state";
 const NEXT: &CStr = c"state.next";
+/// What is written down when it is taken back: on the disk before anything is changed, as there may be no room for it later.
+const BACK: &CStr = c"state.back";
 /// What live had, and the run has replaced.
 const OLD: &CStr = c"old";
 /// What the run has put in place, after a rollback.
@@ -111,6 +113,7 @@ impl Journal {
         let journal = Self::open(folder, name, keeps_owners)?;
         let broken = || Error::new(Kind::Internal, "what was just written down is gone");
         let journal = journal.ok_or_else(broken)?;
+        journal.write(BACK, State::On(Way::Back))?;
         journal.set(State::On(Way::Forth))?;
         sync(folder, "the folder of the target")?;
         Ok(journal)
@@ -156,8 +159,24 @@ impl Journal {
 
     /// Writes down how far it has come.
     pub(in crate::store::files) fn set(&self, state: State) -> Result<()> {
+        self.write(STATE, state)
+    }
+
+    fn write(&self, name: &CStr, state: State) -> Result<()> {
         let failed = "cannot write down how far a run has come";
-        write_whole(&self.directory, (STATE, NEXT), state.word(), failed)
+        write_whole(&self.directory, (name, NEXT), state.word(), failed)
+    }
+
+    /// Writes down that what the run has done is taken back, on a full disk, too.
+    fn turn_back(&self) -> Result<()> {
+        let directory = &*self.directory;
+        match renameat(directory, BACK, directory, STATE) {
+            Ok(()) => sync(directory, "the folder of the target"),
+            // What is on its way is taken back whenever that was cut short, whichever way it went.
+            Err(_) if matches!(self.state()?, Some(State::On(_))) => Ok(()),
+            Err(Errno::NOENT) => self.set(State::On(Way::Back)),
+            Err(error) => Err(error).at("cannot write", STATE.to_bytes()),
+        }
     }
 
     fn inner(&self, name: &CStr) -> Result<Arc<Directory>> {
@@ -190,14 +209,15 @@ impl Journal {
     }
 
     /// Takes that back, however far it had come: what the run has put in place goes back to where it was built. What somebody
-    /// has written since stays.
+    /// has written since stays. Nothing is written for it, as the disk may be full; that it is done is known when the journal is
+    /// gone, and until then it can be done once more.
     pub(in crate::store::files) fn undo(
         &self,
         live: &Arc<Directory>,
         new: &Arc<Directory>,
     ) -> Result<Outcome> {
         self.changes.check()?;
-        self.set(State::On(Way::Back))?;
+        self.turn_back()?;
         let trees = Trees {
             live: Arc::clone(live),
             give: self.inner(OLD)?,
@@ -236,13 +256,13 @@ impl Journal {
         };
         let outcome = exchange(&self.changes, &trees, manner)?;
         self.finish(live, way)?;
+        self.set(State::Is(way))?;
         Ok(outcome)
     }
 
     fn finish(&self, live: &Arc<Directory>, way: Way) -> Result<()> {
         dress(&self.changes, live, way, self.keeps_owners)?;
-        rustix::fs::syncfs(&**live).at("cannot sync the file system of", b"")?;
-        self.set(State::Is(way))
+        rustix::fs::syncfs(&**live).at("cannot sync the file system of", b"")
     }
 }
 
