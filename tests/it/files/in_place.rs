@@ -164,6 +164,47 @@ fn a_directory_of_somebody_else_s_gets_files_and_keeps_what_it_has() {
 }
 
 #[test]
+fn a_file_of_somebody_else_s_goes_back_where_nothing_is_kept() {
+    let trees = Trees::new();
+    trees.write(&["source/a=new", "live/a=old", "source2/x=new", "live2/x=old"]);
+    // Whose file it is, is root: fs.protected_hardlinks lets nobody else give it a second name.
+    chown(trees.live(""), Some(65534), Some(65534)).expect("root");
+    let url = |path: &str| format!("dir://{}", trees.bed.path(path).display());
+    let script = format!(
+        "cd {} && mv live2 away && mkdir live2",
+        trees.bed.path("").display()
+    );
+    let hooks =
+        format!("maintenance_on = [\"sh\", \"-c\", \"{script}\"]\nmaintenance_off = [\"true\"]");
+    let second = format!(
+        "[[task]]\nname = \"second\"\nkind = \"files\"\nsource = \"{}\"\ntarget = \"{}\"",
+        url("source2"),
+        url("live2")
+    );
+    let job = trees
+        .with("publish = \"in_place\"")
+        .task(&second)
+        .hooks(&hooks);
+    let outcome = trees.as_nobody(&trees.bed.job("app", &job)).end();
+    outcome.expect(1).says(&["another directory"]);
+    assert_eq!(live(&trees), ["a=old"]);
+}
+
+#[test]
+fn what_cannot_be_taken_back_as_it_was_not_kept_is_told() {
+    let trees = Trees::new();
+    trees.write(&["source/a=new", "source/b=new", "live/a=old", "live/b=old"]);
+    trees.once(&trees.with(KEEPS)).expect(0);
+    fs::remove_file(cut_short(&trees).join("old/a")).expect("it");
+    let refused = trees.with(&format!("{KEEPS}marker = \"missing\""));
+    trees.once(&refused).expect(1).says(&[
+        "missing",
+        "files could not be kept where they were replaced",
+    ]);
+    assert_eq!(live(&trees), ["a=new", "b=old"]);
+}
+
+#[test]
 fn each_file_is_whole_whenever_a_run_in_place_is_killed() {
     let trees = Trees::new();
     let fill = |tree: &str, content: &str| {

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::list::{Change, Changes, Seen, Traits};
 use super::paths::{Paths, is_in, split};
+use super::probe::has_links;
 use crate::error::Result;
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::stat::{FileKind, Stat};
@@ -47,6 +48,8 @@ pub(in crate::store::files) struct Trees {
     pub(in crate::store::files) give: Arc<Directory>,
     /// What makes way goes there.
     pub(in crate::store::files) take: Arc<Directory>,
+    /// A directory of ours beside them, for what has to be tried out.
+    pub(in crate::store::files) own: Arc<Directory>,
 }
 
 /// How live's files are exchanged.
@@ -58,7 +61,8 @@ pub(in crate::store::files) struct Manner {
     pub(in crate::store::files) others: Others,
     /// What is no directory, and is in the place of one, makes way, too.
     pub(in crate::store::files) clears_way: bool,
-    /// What is replaced has to be kept, even where its name is away for a moment for it; else it is lost there.
+    /// What is replaced has to be kept, even where its name is away for a moment for it; else it is lost where no file can have
+    /// two names.
     pub(in crate::store::files) keeps_all: bool,
 }
 
@@ -67,7 +71,7 @@ pub(in crate::store::files) struct Manner {
 pub(in crate::store::files) struct Outcome {
     /// Names that are somebody else's, and were left alone.
     pub(in crate::store::files) left: u64,
-    /// Files that were replaced, and could not be kept.
+    /// Files that were replaced, and could not be kept; on the way back: that stay as the run has made them for that.
     pub(in crate::store::files) lost: u64,
 }
 
@@ -100,6 +104,9 @@ struct Exchange {
     live: Paths,
     give: Paths,
     take: Paths,
+    own: Arc<Directory>,
+    /// Whether files can have two names here, once that was asked.
+    has_links: Option<bool>,
     /// Directories that go as soon as nothing is left in them.
     made: Vec<Vec<u8>>,
     outcome: Outcome,
@@ -112,6 +119,8 @@ impl Exchange {
             live: Paths::of(&trees.live),
             give: Paths::of(&trees.give),
             take: Paths::of(&trees.take),
+            own: Arc::clone(&trees.own),
+            has_links: None,
             made: Vec::new(),
             outcome: Outcome::default(),
         }
@@ -131,7 +140,7 @@ impl Exchange {
         }
         let (above, name) = split(path)?;
         let Some((give, given)) = found(&mut self.give, above, &name, path)? else {
-            return Ok(());
+            return self.miss(above, &name, (path, change));
         };
         let Some(live) = self.enter(above, path)? else {
             return Ok(());
@@ -146,6 +155,16 @@ impl Exchange {
             }
         }
         renameat(&*give, &*name, &*live, &*name).at("cannot put in place", path)
+    }
+
+    /// Counts what cannot go back: live has what the run has made of it, and nothing else was kept.
+    fn miss(&mut self, above: &[u8], name: &CStr, (path, change): (&[u8], &Change)) -> Result<()> {
+        if let (Change::Replaced(seen), Way::Back) = (change, self.manner.way)
+            && let Some((_, there)) = found(&mut self.live, above, name, path)?
+        {
+            self.outcome.lost += u64::from(Seen::of(&there) == *seen);
+        }
+        Ok(())
     }
 
     /// A directory of live's, made where it is missing, for what has this path; `None`: something that is no directory is in
@@ -235,16 +254,37 @@ impl Exchange {
         if !is_directory {
             match linkat(live, &*name, &*take, &*name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => return Ok(true),
-                Err(_) if !self.manner.keeps_all => {
+                Err(error) if self.is_lost(error, path)? => {
                     self.outcome.lost += 1;
                     return Ok(true);
                 }
-                // No links here: then its name is away for a moment.
+                // Then its name is away for a moment.
                 Err(_) => {}
             }
         }
         renameat(live, &*name, &*take, &*name).at("cannot keep", path)?;
         Ok(true)
+    }
+
+    /// Whether what makes way is lost, as it could not get a second name for this reason; else it can give its only one.
+    fn is_lost(&mut self, error: Errno, path: &[u8]) -> Result<bool> {
+        match error {
+            // Whatever it was. A full disk, too, has room for a name that goes elsewhere.
+            _ if self.manner.keeps_all => Ok(false),
+            Errno::OPNOTSUPP | Errno::NOSYS | Errno::XDEV => Ok(true),
+            // This file has as many names as one can have.
+            Errno::MLINK => Ok(false),
+            // FAT says the same as a system that lets nobody link what is somebody else's (fs.protected_hardlinks in proc(5)).
+            Errno::PERM => {
+                let has_links = match self.has_links {
+                    Some(has_links) => has_links,
+                    None => has_links(&self.own)?,
+                };
+                self.has_links = Some(has_links);
+                Ok(!has_links)
+            }
+            error => Err(error).at("cannot keep", path),
+        }
     }
 
     /// Takes away what is not to be there.

@@ -15,6 +15,9 @@ use crate::store::files::connection::remove::remove;
 use crate::store::files::connection::told::{At, told};
 use crate::store::files::rows::work::Work;
 
+/// What is told of files that a run has replaced without keeping them, and that cannot go back.
+const LOST: &str = "could not be kept where they were replaced, and stay as the run has made them";
+
 /// Live, the folder in it, and what is done there.
 pub(in crate::store::files) struct InPlace {
     folder: Arc<Folder>,
@@ -89,7 +92,11 @@ impl InPlace {
             Ok(outcome)
         });
         published.map_err(|error| match self.undo(run, new) {
-            Ok(()) => error,
+            Ok(0) => error,
+            Ok(lost) => {
+                let what = format!("{lost} files {LOST}, as the rest of the run failed");
+                error.within(what).with_kind(Kind::AfterPublish)
+            }
             Err(second) => {
                 tracing::error!(error = %second, "what was done to live cannot be undone");
                 let what = "some of the new files ARE live, each of them whole, and not all: the next run takes them back before it begins";
@@ -98,14 +105,18 @@ impl InPlace {
         })
     }
 
-    /// Takes back what a run has put into live.
-    pub(in crate::store::files) fn undo(&self, run: &str, new: &Arc<Directory>) -> Result<()> {
+    /// Takes back what a run has put into live; returns how many files it cannot give back what they had.
+    pub(in crate::store::files) fn undo(&self, run: &str, new: &Arc<Directory>) -> Result<u64> {
         let name = Folder::replaced(run)?;
         let Some(journal) = self.journal(&name)? else {
-            return remove(self.directory(), &name);
+            return remove(self.directory(), &name).map(|()| 0);
         };
         let outcome = journal.undo(&self.live, new)?;
-        self.put_away(&name, run, outcome)
+        if outcome.lost > 0 {
+            tracing::warn!(files = outcome.lost, live = self.shown, "files {LOST}");
+        }
+        self.put_away(&name, run, outcome)?;
+        Ok(outcome.lost)
     }
 
     /// What nobody needs any more is removed; what could not go back to where somebody has written since is left for people.

@@ -198,6 +198,7 @@ impl Journal {
             live: Arc::clone(live),
             give: Arc::clone(new),
             take: self.inner(OLD)?,
+            own: Arc::clone(&self.directory),
         };
         let manner = Manner {
             way: Way::Forth,
@@ -222,6 +223,7 @@ impl Journal {
             live: Arc::clone(live),
             give: self.inner(OLD)?,
             take: Arc::clone(new),
+            own: Arc::clone(&self.directory),
         };
         let manner = Manner {
             way: Way::Back,
@@ -247,6 +249,7 @@ impl Journal {
             live: Arc::clone(live),
             give,
             take,
+            own: Arc::clone(&self.directory),
         };
         let manner = Manner {
             way,

@@ -4,18 +4,21 @@ use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, fchmod, fchown, futimens, openat,
-    unlinkat,
+    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, fchmod, fchown, futimens, linkat,
+    openat, unlinkat,
 };
 use rustix::io::Errno;
 
 use crate::error::Result;
 use crate::store::files::connection::directory::{Directory, stat_of};
+use crate::store::files::connection::remove::remove;
 use crate::store::files::connection::told::At;
 use crate::store::files::rows::precision::{Kept, TELLING};
 
 /// The file's name, where it has to have one.
 const PROBE: &CStr = c"probe";
+/// Its second one.
+const LINK: &CStr = c"probe.link";
 /// Permissions and owners that no file has by itself.
 const MODES: [u32; 2] = [0o640, 0o701];
 const SOMEBODY: u32 = 54_321;
@@ -50,6 +53,25 @@ fn named(directory: &Directory) -> Result<OwnedFd> {
         made => made,
     };
     made.at("cannot make", PROBE.to_bytes())
+}
+
+/// Whether a file can have two names in a directory's file system. Nobody else makes files in it.
+pub(super) fn has_links(directory: &Directory) -> Result<bool> {
+    let remove_both = || {
+        [PROBE, LINK]
+            .iter()
+            .try_for_each(|name| remove(directory, name))
+    };
+    // Of a run that was killed.
+    remove_both()?;
+    drop(named(directory)?);
+    let linked = linkat(directory, PROBE, directory, LINK, AtFlags::empty());
+    remove_both()?;
+    match linked {
+        Ok(()) => Ok(true),
+        Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::XDEV) => Ok(false),
+        Err(error) => Err(error).at("cannot give a second name to", PROBE.to_bytes()),
+    }
 }
 
 fn ask(file: &OwnedFd) -> rustix::io::Result<Kept> {
@@ -93,5 +115,8 @@ mod tests {
         assert_eq!(probe(&directory, true).unwrap(), kept);
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
         assert_eq!(probe(&directory, false).unwrap(), kept);
+        std::fs::write(place.path().join("probe.link"), "of a run that was killed").unwrap();
+        assert!(has_links(&directory).unwrap());
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
     }
 }
