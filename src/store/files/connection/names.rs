@@ -122,10 +122,16 @@ impl Names {
         } else {
             let (some, others) = wanted.split_at(wanted.len() / 2);
             std::thread::scope(|scope| {
-                let others = scope.spawn(|| look(others));
+                let start = std::thread::Builder::new().name("look".to_owned());
+                let thread = start.spawn_scoped(scope, || look(others));
                 let some = look(some);
-                // Without an answer, each is looked at when its turn comes.
-                [some, others.join().unwrap_or_default()]
+                let others = match thread {
+                    // Without an answer, each is looked at when its turn comes.
+                    Ok(thread) => thread.join().unwrap_or_default(),
+                    // No thread can be started.
+                    Err(_) => look(others),
+                };
+                [some, others]
             })
         };
         self.stats = vec![None; self.places.len()];
