@@ -5,12 +5,11 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
-use super::ahead::{Ahead, Contents};
+use super::ahead::{Ahead, Coming, Contents};
 use super::listing::{Cursor, Listing};
 use super::pair::{Pair, SOURCE, Side, TARGET, Visitor};
 use crate::error::{Error, Kind, Result};
@@ -46,7 +45,7 @@ struct Names {
     at: usize,
     /// Those before this one have been read ahead if they are directories.
     asked: usize,
-    ahead: VecDeque<(usize, Receiver<Read>)>,
+    ahead: VecDeque<(usize, Coming)>,
 }
 
 /// A directory, or why it could not be read.
@@ -69,8 +68,9 @@ impl Names {
                 let Contents {
                     directory, looks, ..
                 } = &self.contents;
-                let read = ahead.ask(directory, name.to_owned(), *looks);
-                self.ahead.push_back((self.asked, read));
+                let before = self.ahead.len();
+                let coming = ahead.ask(directory, name.to_owned(), *looks, before);
+                self.ahead.push_back((self.asked, coming));
             }
             self.asked += 1;
         }
@@ -78,16 +78,16 @@ impl Names {
 
     /// Opens and reads the directory that it is at.
     fn open(&mut self, name: &CString) -> Read {
-        while let Some((at, read)) = self.ahead.pop_front() {
+        while let Some((at, coming)) = self.ahead.pop_front() {
             if at < self.at {
                 continue;
             }
             if at > self.at {
-                self.ahead.push_front((at, read));
+                self.ahead.push_front((at, coming));
                 break;
             }
-            if let Ok(contents) = read.recv() {
-                return contents;
+            if let Some(read) = coming.take() {
+                return read;
             }
             break;
         }
