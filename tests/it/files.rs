@@ -13,6 +13,7 @@ mod guards;
 mod in_place;
 mod killed;
 mod meanwhile;
+mod mounts;
 mod names;
 mod odd;
 mod spare;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::directory::Directory;
+use super::mounts::is_elsewhere;
 
 /// Whether a path is that of something in a tree: each of its names is one.
 pub(in crate::store::files) fn is_path(path: &[u8]) -> bool {
@@ -18,13 +19,25 @@ pub(in crate::store::files) struct Inside {
     root: Arc<Directory>,
     /// The open directories down to where it is, each with its path.
     open: Vec<(Vec<u8>, Directory)>,
+    /// The device that it stays on, if it has to.
+    device: Option<u64>,
 }
 
 impl Inside {
     /// At a tree's root.
     pub(in crate::store::files) fn new(root: Arc<Directory>) -> Self {
-        let open = Vec::new();
-        Self { root, open }
+        Self {
+            root,
+            open: Vec::new(),
+            device: None,
+        }
+    }
+
+    /// At the root of a tree in which it goes into nothing that is mounted there: that is `XDEV`.
+    pub(in crate::store::files) fn staying(root: Arc<Directory>) -> Result<Self, Errno> {
+        let device = Some(root.own_stat()?.id.0);
+        let inside = Self::new(root);
+        Ok(Self { device, ..inside })
     }
 
     /// The directory that a path is in, and the path's last name.
@@ -56,6 +69,9 @@ impl Inside {
             let end = above.len() - rest.len() + next.len();
             let next = CString::new(next).map_err(|_| Errno::INVAL)?;
             let directory = self.here().open(&next)?;
+            if self.device.is_some() && is_elsewhere(&directory.own_stat()?, self.device) {
+                return Err(Errno::XDEV);
+            }
             self.open.push((above[..end].to_vec(), directory));
         }
         Ok((self.here(), name))
@@ -88,5 +104,13 @@ mod tests {
         for path in ["link/x", "a/link/x", "missing/x", "x/y"] {
             assert!(inside.at(path.as_bytes()).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_mounted_in_a_tree_is_not_entered_where_it_is_to_stay() {
+        let root = || Arc::new(Directory::at(std::path::Path::new("/")).unwrap());
+        let mut inside = Inside::staying(root()).unwrap();
+        assert_eq!(inside.at(b"proc/version").err(), Some(Errno::XDEV));
+        assert!(Inside::new(root()).at(b"proc/version").is_ok());
     }
 }

@@ -4,6 +4,7 @@ pub(super) mod blocking;
 pub(super) mod directory;
 pub(super) mod escape;
 pub(super) mod inside;
+pub(super) mod mounts;
 pub(super) mod names;
 pub(super) mod remove;
 pub(super) mod stat;

@@ -1,4 +1,4 @@
-//! Removes a tree of ours, and nothing that a link in it leads to.
+//! Removes a tree of ours, and nothing that a link in it leads to or that is mounted in it.
 
 use std::ffi::{CStr, CString};
 
@@ -6,6 +6,7 @@ use rustix::fs::{AtFlags, Mode, chmodat, fchmod, unlinkat};
 use rustix::io::Errno;
 
 use super::directory::Directory;
+use super::mounts::{is_elsewhere, not_removed};
 use super::names::Names;
 use super::stat::FileKind;
 use super::told::At;
@@ -14,30 +15,42 @@ use crate::error::Result;
 /// A directory that is being emptied.
 struct Level {
     directory: Directory,
+    /// The device that it is on.
+    device: u64,
     name: CString,
     names: Names,
     at: usize,
 }
 
 impl Level {
-    fn open(parent: &Directory, name: &CStr) -> Result<Self> {
+    /// Opens one that is on this device, where it is known. On which something is mounted is not touched.
+    fn open(parent: &Directory, device: Option<u64>, name: &CStr) -> Result<Self> {
+        let path = name.to_bytes();
         let opened = match parent.open(name) {
             // One that we made for a source whose owner may not read it.
             Err(Errno::ACCESS) => {
+                let found = parent.stat(name).at("cannot look at", path)?;
+                if is_elsewhere(&found, device) {
+                    return Err(not_removed(parent, path));
+                }
                 let _ = chmodat(parent, name, Mode::RWXU, AtFlags::empty());
                 parent.open(name)
             }
             opened => opened,
         };
-        let directory = opened.at("cannot open", name.to_bytes())?;
-        let mode = directory.own_stat().map_or(0o700, |found| found.mode);
-        if mode & 0o700 != 0o700 {
+        let directory = opened.at("cannot open", path)?;
+        let found = directory.own_stat().at("cannot look at", path)?;
+        if is_elsewhere(&found, device) {
+            return Err(not_removed(parent, path));
+        }
+        if found.mode & 0o700 != 0o700 {
             // Where that fails, removing says so.
             let _ = fchmod(&directory, Mode::RWXU);
         }
         Ok(Self {
-            names: directory.names().at("cannot read", name.to_bytes())?,
+            names: directory.names().at("cannot read", path)?,
             directory,
+            device: found.id.0,
             name: name.to_owned(),
             at: 0,
         })
@@ -54,14 +67,26 @@ impl Level {
                     Err(error) => return Err(error).at("cannot remove", name.to_bytes()),
                 }
             }
-            return Self::open(&self.directory, name).map(Some);
+            return Self::open(&self.directory, Some(self.device), name).map(Some);
         }
         Ok(None)
     }
 }
 
-/// Removes what has this name, if anything has.
+/// Removes what has this name, if anything has. What is mounted in it is an error, and stays as it is.
+///
+/// A whole tree may be on a device of its own: live may be a subvolume (Btrfs), which is exchanged like any directory.
 pub(in crate::store::files) fn remove(parent: &Directory, name: &CStr) -> Result<()> {
+    remove_on(None, parent, name)
+}
+
+/// The same of what is in a tree, and is on its device.
+pub(in crate::store::files) fn remove_inner(parent: &Directory, name: &CStr) -> Result<()> {
+    let there = parent.own_stat().at("cannot look at", name.to_bytes())?;
+    remove_on(Some(there.id.0), parent, name)
+}
+
+fn remove_on(device: Option<u64>, parent: &Directory, name: &CStr) -> Result<()> {
     let path = name.to_bytes();
     match parent.find(name).at("cannot look at", path)? {
         None => return Ok(()),
@@ -70,7 +95,7 @@ pub(in crate::store::files) fn remove(parent: &Directory, name: &CStr) -> Result
         }
         Some(_) => {}
     }
-    let mut levels = vec![Level::open(parent, name)?];
+    let mut levels = vec![Level::open(parent, device, name)?];
     while let Some(level) = levels.last_mut() {
         if let Some(inner) = level.next()? {
             levels.push(inner);

@@ -1,8 +1,9 @@
 //! What a run would change, before it changes anything.
 
 use crate::error::{Error, Kind, Result};
+use crate::store::files::connection::mounts::{is_elsewhere, not_exchanged};
 use crate::store::files::connection::stat::{FileKind, Moment, Stat};
-use crate::store::files::connection::told::{At, told};
+use crate::store::files::connection::told::At;
 use crate::store::files::rows::decision::{Decision, Rules, Under, fixed};
 use crate::store::files::rows::pair::{Descent, Pair, SOURCE, TARGET, Visitor};
 use crate::store::files::rows::warnings::{Warning, Warnings};
@@ -216,11 +217,8 @@ impl Visitor for Planner<'_> {
 
     fn opened(&mut self, (): &mut (), side: usize, found: &Stat, path: &[u8]) -> Result<()> {
         if side == TARGET {
-            let is_elsewhere = self.device.is_some_and(|device| device != found.id.0);
-            if is_elsewhere || (found.is_mounted_on && !path.is_empty()) {
-                let what = format!("{}: another file system is mounted in live", told(path));
-                return Err(Error::new(Kind::Verify, what)
-                    .hint("a tree with a mount in it cannot be exchanged for another one"));
+            if !path.is_empty() && is_elsewhere(found, self.device) {
+                return Err(not_exchanged(path, "live"));
             }
             self.device = Some(found.id.0);
             // Its exchange, too, has changed the tree's own directory, and no name in it.

@@ -11,9 +11,10 @@ use rustix::io::Errno;
 use super::metadata::reset;
 use crate::error::Result;
 use crate::store::files::connection::directory::Directory;
+use crate::store::files::connection::mounts::{is_elsewhere, not_removed};
 use crate::store::files::connection::names::Names;
-use crate::store::files::connection::remove::remove;
-use crate::store::files::connection::stat::FileKind;
+use crate::store::files::connection::remove::{remove, remove_inner};
+use crate::store::files::connection::stat::{FileKind, Stat};
 use crate::store::files::connection::told::At;
 
 /// File systems whose directories say the inodes that their files have: ext4, XFS, Btrfs, tmpfs (statfs(2)).
@@ -139,15 +140,20 @@ pub(super) fn clear(directory: &Directory, name: &CStr, kind: Option<FileKind>) 
             Err(error) => return Err(error).at("cannot remove", name.to_bytes()),
         }
     }
-    remove(directory, name)
+    remove_inner(directory, name)
 }
 
 /// Opens a directory of this name in one that is used again, and makes it what a new one is. `None`: there is none that could
-/// be used, and nothing else of this name.
+/// be used, and nothing else of this name. One on which something is mounted is an error, and is not touched.
 pub(super) fn reuse(above: &Directory, name: &CStr, path: &[u8]) -> Result<Option<Directory>> {
+    let there = above.own_stat().at("cannot look at", path)?;
+    let is_mount = |found: &Stat| is_elsewhere(found, Some(there.id.0));
     let opened = match above.open(name) {
         // It has the permissions of one whose owner may not read it.
         Err(Errno::ACCESS) => {
+            if is_mount(&above.stat(name).at("cannot look at", path)?) {
+                return Err(not_removed(above, name.to_bytes()));
+            }
             let _ = chmodat(above, name, Mode::RWXU, AtFlags::empty());
             above.open(name)
         }
@@ -158,11 +164,8 @@ pub(super) fn reuse(above: &Directory, name: &CStr, path: &[u8]) -> Result<Optio
         Err(Errno::NOTDIR | Errno::LOOP) => return remove(above, name).map(|()| None),
         opened => opened.at("cannot open directory", path)?,
     };
-    let [found, there] = [&directory, above].map(|it| it.own_stat().at("cannot look at", path));
-    let (found, there) = (found?, there?);
-    if found.is_mounted_on || found.id.0 != there.id.0 {
-        drop(directory);
-        return remove(above, name).map(|()| None);
+    if is_mount(&directory.own_stat().at("cannot look at", path)?) {
+        return Err(not_removed(above, name.to_bytes()));
     }
     reset(&directory, path)?;
     Ok(Some(directory))

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::store::files::connection::blocking::stopped;
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::inside::Inside;
+use crate::store::files::connection::mounts::not_removed;
 use crate::store::files::connection::stat::FileKind;
 use crate::store::files::connection::told::At;
 use crate::store::files::rows::work::Changed;
@@ -83,12 +84,14 @@ pub(in crate::store::files) fn prune_at(tree: &Arc<Directory>, changed: &Changed
     let jobs: Vec<_> = paths.chunks(TOGETHER).collect();
     let threads = jobs.len().min(REMOVERS);
     each(jobs, threads, |paths: &[&[u8]]| {
-        let mut inside = Inside::new(Arc::clone(tree));
+        let root = Inside::staying(Arc::clone(tree));
+        let mut inside = root.at("cannot look at", b"")?;
         for path in paths {
             match inside.at(path) {
                 Ok((above, name)) => clear(above, &name, Some(FileKind::Regular))?,
                 // It went with the directory that it was in.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(Errno::XDEV) => return Err(not_removed(tree, path)),
                 Err(error) => return Err(error).at("cannot open the directory of", path),
             }
         }

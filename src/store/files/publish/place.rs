@@ -87,15 +87,20 @@ impl Place {
         Ok((live, c_string(SUFFIX)?))
     }
 
-    /// The folder's path, for people.
-    pub(in crate::store::files) fn told_folder(&self) -> String {
+    /// The folder's path.
+    pub(in crate::store::files) fn folder_path(&self) -> PathBuf {
         let suffix = std::ffi::OsStr::from_bytes(SUFFIX);
         if self.file_by_file {
-            return self.path.join(suffix).display().to_string();
+            return self.path.join(suffix);
         }
         let mut path = self.path.clone().into_os_string();
         path.push(suffix);
-        PathBuf::from(path).display().to_string()
+        PathBuf::from(path)
+    }
+
+    /// The same for people.
+    pub(in crate::store::files) fn told_folder(&self) -> String {
+        self.folder_path().display().to_string()
     }
 
     /// What is there, if anything is. What is no directory is an error.

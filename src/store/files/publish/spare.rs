@@ -1,7 +1,8 @@
 //! The spare in the folder beside live: see [`crate::store::files::incoming::spare`]. It only ever saves time: whatever is odd
 //! about it, it is removed, and the new tree is built without it.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use rustix::fs::{RenameFlags, renameat_with};
@@ -11,6 +12,7 @@ use super::folder::Folder;
 use super::place::Place;
 use crate::error::Result;
 use crate::store::files::connection::directory::Directory;
+use crate::store::files::connection::mounts::{below, not_removed};
 use crate::store::files::connection::remove::remove;
 use crate::store::files::connection::stat::{FileKind, Stat};
 use crate::store::files::connection::told::At;
@@ -52,6 +54,11 @@ pub(in crate::store::files) fn keep(
     known: &Known,
 ) -> Result<()> {
     let directory = &*folder.directory;
+    let path = place.folder_path().join(OsStr::from_bytes(name.to_bytes()));
+    if let Some(path) = below(&path) {
+        let path = [name.to_bytes(), b"/", &*path].concat();
+        return Err(not_removed(directory, &path));
+    }
     let pruned = match place.live()? {
         Some((live, _)) if says_inodes(directory) => prune(directory, name, &live, known),
         _ => Ok(false),

@@ -1,6 +1,7 @@
 //! The exchange of two trees, in one step.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -8,7 +9,21 @@ use rustix::io::Errno;
 use super::folder::{self, Folder, PREVIOUS};
 use super::place::Place;
 use crate::error::{Error, Kind, Result};
-use crate::store::files::connection::told::{At, failed};
+use crate::store::files::connection::mounts::{below, not_exchanged};
+use crate::store::files::connection::told::{At, failed, told};
+
+/// Refuses to exchange what has this name in the folder for live while something is mounted in one of the two: it would go with
+/// its tree, where nobody looks for it, and be in the way when that is removed.
+pub(in crate::store::files) fn refuse_mounts(place: &Place, name: &CStr) -> Result<()> {
+    let name = name.to_bytes();
+    let new = place.folder_path().join(OsStr::from_bytes(name));
+    for (tree, called) in [(&place.path, "live"), (&new, &*told(name))] {
+        if let Some(path) = below(tree) {
+            return Err(not_exchanged(&path, called));
+        }
+    }
+    Ok(())
+}
 
 /// Exchanges what has this name in the folder for live. Where nothing is live yet, it only becomes it.
 pub(in crate::store::files) fn exchange(
@@ -75,6 +90,7 @@ pub(in crate::store::files) fn roll_back(place: &Place, folder: &Folder) -> Resu
     {
         return Err(no_previous(place));
     }
+    refuse_mounts(place, PREVIOUS)?;
     let live = place.live()?;
     exchange(place, folder, PREVIOUS, live.is_some())
 }

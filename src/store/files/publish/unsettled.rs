@@ -100,6 +100,7 @@ pub(in crate::store::files) fn exchange(
     keeps: bool,
 ) -> Result<()> {
     let name = Folder::incoming(run)?;
+    swap::refuse_mounts(place, &name)?;
     let note = |old| {
         let new = new.own_stat().at("cannot look at", name.to_bytes())?;
         let unsettled = Unsettled {

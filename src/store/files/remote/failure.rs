@@ -94,7 +94,12 @@ const OF_SSH: [(&str, Kind, &str, &str); 13] = [
 ];
 
 /// What stands in the words of rsync and other programs there, and what it means.
-const OF_FILES: [(&str, Kind, &str); 5] = [
+const OF_FILES: [(&str, Kind, &str); 6] = [
+    (
+        "since it's on a different device",
+        Kind::Io,
+        "another file system is mounted there, unmount it",
+    ),
     ("No space left on device", Kind::Full, "the disk is full"),
     ("Disk quota exceeded", Kind::Full, "the quota is used up"),
     (

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::Far;
 use crate::files::back::{self, Case};
+use crate::files::trees::{Disk, lines};
 
 fn with(test: impl Fn(&Case<'_>, &Far)) {
     let far = Far::new();
@@ -71,5 +72,35 @@ fn whenever_a_run_or_a_rollback_there_is_killed_what_was_is_had_again() {
             (300, 12),
             &|| far.settles(),
         );
+    });
+}
+
+#[test]
+fn what_is_mounted_in_what_a_run_removes_there_stays() {
+    with(|case, far| {
+        let trees = case.trees;
+        let job = far.pushes().task("previous = \"keep\"");
+        trees.write(&["source/a=new", "live/a=old"]);
+        trees.once(&job).expect(0);
+        let disk = Disk::new(&case.folder.join("previous/old/d"), "size=1m");
+        std::fs::write(case.folder.join("previous/old/d/x"), "theirs").expect("a file");
+        trees.write(&["source/a=newer"]);
+        let run = trees.once(&job);
+        let mut beside = trees.beside();
+        beside.retain(|name| name.starts_with("dropped-"));
+        let left = beside
+            .first()
+            .map(|name| case.folder.join(name).join("old/d"));
+        let found = left.as_deref().map(lines);
+        // It is no longer where it was mounted.
+        if let Some(place) = left {
+            let _ = std::process::Command::new("umount").arg(place).status();
+        }
+        drop(disk);
+        run.expect(0)
+            .says(&["different device", "another file system is mounted there"]);
+        assert_eq!(found, Some(vec!["x=theirs".to_owned()]));
+        trees.once(&job).expect(0);
+        assert_eq!(trees.beside(), ["previous"]);
     });
 }

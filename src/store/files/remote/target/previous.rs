@@ -8,10 +8,13 @@ use crate::store::files::publish::exchange::Way;
 use crate::store::files::publish::journal::State;
 
 /// Removes a tree. Who is not root lets themselves into its directories first, from the outermost on; its files stay as they are,
-/// as they may have another name in live.
+/// as they may have another name in live. What is mounted in it from another file system is not entered, if its rm can do that.
 const AWAY: &str = r#"away() {
-  [ "$(id -u)" = 0 ] || find "$1" -type d ! -perm -700 -exec chmod u+rwx -- {} \; 2>/dev/null
-  rm -rf -- "$1"
+  [ "$(id -u)" = 0 ] || find "$1" -xdev -type d ! -perm -700 -exec chmod u+rwx -- {} \; 2>/dev/null
+  case "$(rm --version 2>/dev/null)" in
+    *GNU*) rm -rf --one-file-system -- "$1";;
+    *) rm -rf -- "$1";;
+  esac
 }
 "#;
 
