@@ -1,7 +1,6 @@
 //! Holds contents against each other of which one lies in a bucket: by its tag, which the server computed of what it got; where
 //! that says nothing, the object is read back.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use md5::{Digest as _, Md5};
@@ -180,14 +179,13 @@ async fn of_object(s3: &Arc<S3>, path: &[u8]) -> Result<Option<Vec<u8>>> {
 
 fn of_file(root: Arc<Directory>, path: &[u8], stop: &CancellationToken) -> Result<Option<Vec<u8>>> {
     let (directory, name) = Parents::of(root).of_path(path)?;
-    let file: OwnedFd = match directory.read_file(&name) {
-        Ok(file) => file,
-        Err(Errno::LOOP) => {
-            let text = directory.link(&name).at("cannot read link", path)?;
-            return Ok(Some(Md5::digest(&text).to_vec()));
-        }
-        Err(Errno::NOENT | Errno::NXIO) => return Ok(None),
-        Err(error) => return Err(error).at("cannot read", path),
+    let file = directory.read_file_still_there(&name);
+    let Some(file) = file.at("cannot read", path)? else {
+        return match directory.link(&name) {
+            Ok(text) => Ok(Some(Md5::digest(&text).to_vec())),
+            Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+            Err(error) => Err(error).at("cannot read link", path),
+        };
     };
     let (mut sum, mut piece, mut at) = (Md5::new(), vec![0; PIECE], 0);
     loop {

@@ -99,7 +99,8 @@ impl ByTag {
     }
 }
 
-/// The tag that the content of a file here has, in the form of an object's tag; `None`: nobody can tell.
+/// The tag that the content of a file here has, in the form of an object's tag; `None`: nobody can tell. Of what is there no more, or
+/// is another kind of thing by now, it is empty, as no object's is.
 pub(in crate::store::files) fn sum(
     pair: &Pair<'_>,
     here: usize,
@@ -111,18 +112,19 @@ pub(in crate::store::files) fn sum(
         return Ok(None);
     };
     if found.kind == FileKind::Link {
-        let link = pair.link(here)?;
-        return Ok(link.map(|link| {
-            sum.update(&link);
-            sum.finish()
-        }));
+        let Some(link) = pair.link(here)? else {
+            return Ok(Some(String::new()));
+        };
+        sum.update(&link);
+        return Ok(Some(sum.finish()));
     }
     let Some(directory) = pair.sides[here].as_ref().and_then(|side| side.directory) else {
         return Ok(None);
     };
-    let file = directory
-        .read_file(pair.name)
-        .at("cannot read", pair.path)?;
+    let file = directory.read_file_still_there(pair.name);
+    let Some(file) = file.at("cannot read", pair.path)? else {
+        return Ok(Some(String::new()));
+    };
     // No more than a wish.
     let _ = fadvise(&file, 0, None, Advice::Sequential);
     let mut piece = vec![0; PIECE];

@@ -9,7 +9,7 @@ use rustix::io::{Errno, Result};
 use rustix::path::Arg;
 
 use super::names::Names;
-use super::stat::{ASKED, Stat};
+use super::stat::{ASKED, FileKind, Stat};
 
 const OPEN: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -40,6 +40,19 @@ impl Directory {
     pub(in crate::store::files) fn read_file(&self, name: &CStr) -> Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         open_quietly(&self.0, name, flags | OFlags::NOCTTY)
+    }
+
+    /// The same of a file that was there before; `None`: it is gone, or another kind of thing has taken its place.
+    pub(in crate::store::files) fn read_file_still_there(
+        &self,
+        name: &CStr,
+    ) -> Result<Option<OwnedFd>> {
+        let file = match self.read_file(name) {
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
+            file => file?,
+        };
+        let is_file = stat_of(&file)?.kind == FileKind::Regular;
+        Ok(is_file.then_some(file))
     }
 
     /// Makes a file that was not there.

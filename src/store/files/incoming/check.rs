@@ -1,6 +1,5 @@
 //! Holds the new tree against the source.
 
-use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result};
@@ -162,9 +161,9 @@ impl Check<'_> {
             let what = format!("{} cannot be read on both sides", told(pair.path));
             return Err(Error::new(Kind::Internal, what));
         };
-        let file = match one.read_file(pair.name) {
-            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(()),
-            file => file.at("cannot read", pair.path)?,
+        let file = one.read_file_still_there(pair.name);
+        let Some(file) = file.at("cannot read", pair.path)? else {
+            return Ok(());
         };
         let copy = other.read_file(pair.name);
         let copy = copy.at("cannot read back", pair.path)?;

@@ -134,6 +134,9 @@ impl<'a> Planner<'a> {
         refuse_fixed(pair)?;
         let Some(found) = pair.stat(SOURCE)? else {
             self.warnings.add(Warning::Vanished, pair.path);
+            if pair.kind(TARGET).is_some() {
+                self.take_over(pair, false)?;
+            }
             return Ok(());
         };
         self.keep();

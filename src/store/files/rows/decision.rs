@@ -65,7 +65,7 @@ pub(in crate::store::files) struct Rules {
 
 /// Compares files of which one at least is in no file system.
 pub(in crate::store::files) trait Likeness: Send + Sync {
-    /// Whether live's file is what the source's is.
+    /// Whether live's file is what the source's is. One that has vanished on either side is not.
     fn is_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat, kept: &Kept) -> Result<bool>;
 }
 
@@ -143,19 +143,39 @@ impl Rules {
         if live == Some(FileKind::Directory) {
             return Err(in_the_way("a directory", "a file", pair.path));
         }
-        if let (Some(found), Some(there)) = (found, pair.stat(TARGET)?)
-            && self.is_same(pair, &found, &there)?
-        {
-            return Ok(Decision::Same);
+        let (Some(found), Some(there)) = (found, pair.stat(TARGET)?) else {
+            return Ok(Decision::Copy);
+        };
+        match self.is_same(pair, &found, &there)? {
+            Some(true) => Ok(Decision::Same),
+            Some(false) => Ok(Decision::Copy),
+            None => {
+                warnings.add(Warning::Vanished, pair.path);
+                Ok(kept(live))
+            }
         }
-        Ok(Decision::Copy)
     }
 
-    /// Whether live's file is what the source's is.
-    fn is_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat) -> Result<bool> {
-        if let Some(likeness) = &self.likeness {
-            return likeness.is_same(pair, source, live, &self.kept);
-        }
+    /// Whether live's file is what the source's is; `None`: the source's is there no more.
+    fn is_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat) -> Result<Option<bool>> {
+        let is_same = match &self.likeness {
+            Some(likeness) => likeness.is_same(pair, source, live, &self.kept)?,
+            None if self.has_to_be_read(source, live) => return self.has_same_content(pair),
+            None => self.seems_same(pair, source, live)?,
+        };
+        Ok(Some(is_same))
+    }
+
+    /// Whether nothing but their contents tells two files apart.
+    fn has_to_be_read(&self, source: &Stat, live: &Stat) -> bool {
+        self.by_content
+            && self.differing.is_none()
+            && source.kind != FileKind::Link
+            && self.could_be_same(source, live)
+    }
+
+    /// Whether live's file is what the source's is, where nobody has to read the two.
+    fn seems_same(&self, pair: &Pair<'_>, source: &Stat, live: &Stat) -> Result<bool> {
         if !self.could_be_same(source, live) {
             return Ok(false);
         }
@@ -166,21 +186,25 @@ impl Rules {
         if let Some(differing) = &self.differing {
             return Ok(differing.lock().find(pair.path)?.is_none());
         }
-        if !self.by_content {
-            return Ok(self.kept.has_time_of(source.modified, live.modified));
-        }
+        Ok(self.kept.has_time_of(source.modified, live.modified))
+    }
+
+    /// Whether live's file has the content of the source's; `None`: the source's is there no more.
+    fn has_same_content(&self, pair: &Pair<'_>) -> Result<Option<bool>> {
         let [Some(one), Some(other)] = pair.sides.each_ref().map(|side| side.as_ref()?.directory)
         else {
             // Nobody can read both.
-            return Ok(false);
+            return Ok(Some(false));
         };
-        let files = [
-            one.read_file(pair.name).at("cannot read", pair.path)?,
-            other
-                .read_file(pair.name)
-                .at("cannot read live's", pair.path)?,
-        ];
-        content::is_same([&files[SOURCE], &files[TARGET]], pair.path, &self.stop)
+        let file = one.read_file_still_there(pair.name);
+        let Some(file) = file.at("cannot read", pair.path)? else {
+            return Ok(None);
+        };
+        let live = other.read_file_still_there(pair.name);
+        let Some(live) = live.at("cannot read live's", pair.path)? else {
+            return Ok(Some(false));
+        };
+        content::is_same([&file, &live], pair.path, &self.stop).map(Some)
     }
 
     /// Whether a file or link of live's has all that the source's has, as far as that is known without time and content.
@@ -253,4 +277,85 @@ pub(in crate::store::files) fn in_the_way(live: &str, source: &str, path: &[u8])
     );
     Error::new(Kind::Verify, what)
         .hint("see what it is for; then move it away, or leave it alone with `exclude`")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+
+    use super::*;
+    use crate::store::files::connection::directory::Directory;
+    use crate::store::files::rows::pair::Side;
+
+    /// What becomes of a file of which it was known, when contents are compared, that both sides have it, and which `change` has
+    /// changed since; and whether it is told that it vanished.
+    fn decided(change: impl FnOnce([&Path; 2])) -> (Decision, bool) {
+        let place = tempfile::tempdir().unwrap();
+        let name = CString::new("file").unwrap();
+        let roots = ["source", "live"].map(|root| place.path().join(root));
+        let directories = roots.each_ref().map(|root| {
+            fs::create_dir(root).unwrap();
+            fs::write(root.join("file"), "content").unwrap();
+            Arc::new(Directory::at(root).unwrap())
+        });
+        let sides = directories.each_ref().map(|directory| {
+            let stat = directory.stat(&name).unwrap();
+            Some(Side {
+                kind: FileKind::Regular,
+                directory: Some(directory),
+                inode: 0,
+                stat: Some(stat),
+                entry: None,
+            })
+        });
+        let pair = Pair {
+            name: &name,
+            path: b"file",
+            sides,
+        };
+        let files = roots.map(|root| root.join("file"));
+        change(files.each_ref().map(AsRef::as_ref));
+        let rules = Rules {
+            filter: Arc::new(Filter::of_everything().unwrap()),
+            overlay: false,
+            by_content: true,
+            differing: None,
+            keeps_owners: true,
+            kept: Kept::default(),
+            stop: CancellationToken::new(),
+            likeness: None,
+        };
+        let warnings = Warnings::default();
+        let decision = rules.decide(Under::Both, &pair, &warnings).unwrap();
+        (decision, warnings.has(Warning::Vanished))
+    }
+
+    #[test]
+    fn a_file_that_goes_before_it_is_compared_fails_no_run() {
+        let remove = |file: &Path| fs::remove_file(file).unwrap();
+        let changes: [fn(&Path); 5] = [
+            |_| {},
+            |file| symlink("elsewhere", file).unwrap(),
+            |file| drop(UnixListener::bind(file).unwrap()),
+            |file| nix::unistd::mkfifo(file, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            |file| fs::create_dir(file).unwrap(),
+        ];
+        assert_eq!(decided(|_| {}), (Decision::Same, false));
+        for change in changes {
+            let of_source = decided(|[source, _]| {
+                remove(source);
+                change(source);
+            });
+            assert_eq!(of_source, (Decision::Keep, true));
+            let of_live = decided(|[_, live]| {
+                remove(live);
+                change(live);
+            });
+            assert_eq!(of_live, (Decision::Copy, false));
+        }
+    }
 }

@@ -68,6 +68,12 @@ impl Warnings {
         self.0.lock().remove(&warning);
     }
 
+    /// Whether there is one of these.
+    #[cfg(test)]
+    pub(super) fn has(&self, warning: Warning) -> bool {
+        self.0.lock().contains_key(&warning)
+    }
+
     /// Logs all, and forgets them.
     pub(in crate::store::files) fn tell(&self) {
         for (warning, (files, names)) in std::mem::take(&mut *self.0.lock()) {

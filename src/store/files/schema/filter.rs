@@ -56,6 +56,19 @@ impl Filter {
         })
     }
 
+    /// One for all files.
+    #[cfg(test)]
+    pub(in crate::store::files) fn of_everything() -> Result<Self> {
+        Ok(Self {
+            excluded: Globs::new([])?,
+            included: None,
+            passed: Globs::new([])?,
+            max_size: None,
+            oldest: None,
+            requires_passes: false,
+        })
+    }
+
     /// Whether the run leaves a name alone, on both sides, and all that is below it.
     pub(in crate::store::files) fn excludes(&self, path: &[u8], kind: FileKind) -> bool {
         path == OWN_FOLDER
