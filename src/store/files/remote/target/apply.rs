@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::place::Place;
-use super::script::{Line, PIECE, beginning, here};
+use super::script::{Line, PIECE, beginning, call, here};
 use crate::error::Result;
 use crate::store::files::connection::stat::FileKind;
 use crate::store::files::remote::quote::quote;
@@ -226,18 +226,15 @@ impl<'a> Lines<'a> {
     }
 
     fn write(&mut self, word: Word, above: &[u8], names: &[Vec<u8>]) {
-        self.text.extend(word.text().as_bytes());
-        self.text.push(b' ');
-        self.text.extend(quote(above));
-        for name in names {
-            self.text.push(b' ');
+        let names = names.iter().map(|name| {
             if word == Word::Put {
-                self.text.extend(b"\"$N\"");
-                self.text.extend(quote(&[above, b"/", name].concat()));
+                let path = quote(&[above, b"/", name].concat());
+                [&b"\"$N\""[..], &path].concat()
             } else {
-                self.text.extend(quote(&here(name)));
+                quote(&here(name))
             }
-        }
-        self.text.push(b'\n');
+        });
+        let arguments = std::iter::once(quote(above)).chain(names);
+        call(&mut self.text, word.text(), arguments);
     }
 }

@@ -1,7 +1,7 @@
 //! A list of changes as lines for a shell on the other machine: what was replaced comes back, and what the run has put in place makes
 //! way, or the other way round. Each name is exchanged by itself, and whatever was cut short can be gone on with.
 
-use super::script::{Line, PIECE, beginning, here, split};
+use super::script::{Line, PIECE, beginning, call, here, split};
 use crate::error::Result;
 use crate::store::files::connection::stat::{FileKind, Moment};
 use crate::store::files::connection::told::told;
@@ -324,9 +324,9 @@ impl<'a> Rolls<'a> {
 
     fn end_line(&mut self) {
         if let Some(line) = self.line.take() {
-            let word: &[u8] = match line.word {
-                Word::Roll => b"roll",
-                Word::Gone => b"gone",
+            let word = match line.word {
+                Word::Roll => "roll",
+                Word::Gone => "gone",
             };
             let names: Vec<Vec<u8>> = line.names.iter().map(|name| here(name)).collect();
             let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
@@ -338,7 +338,7 @@ impl<'a> Rolls<'a> {
         if !path.is_empty() {
             self.end_line();
             let (above, name) = split(path);
-            self.write(b"need", &[&above, &here(name)]);
+            self.write("need", &[&above, &here(name)]);
         }
     }
 
@@ -354,17 +354,13 @@ impl<'a> Rolls<'a> {
         let (seconds, nanoseconds) = traits.modified;
         let time = decimal(seconds, nanoseconds);
         self.write(
-            b"dress",
+            "dress",
             &[&above, mode.as_bytes(), owner.as_bytes(), time.as_bytes()],
         );
     }
 
-    fn write(&mut self, word: &[u8], arguments: &[&[u8]]) {
-        self.text.extend(word);
-        for argument in arguments {
-            self.text.push(b' ');
-            self.text.extend(quote(argument));
-        }
-        self.text.push(b'\n');
+    fn write(&mut self, word: &str, arguments: &[&[u8]]) {
+        let arguments = arguments.iter().map(|argument| quote(argument));
+        call(&mut self.text, word, arguments);
     }
 }

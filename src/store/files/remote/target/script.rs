@@ -33,6 +33,19 @@ pub(super) fn beginning(variables: &[(&str, &[u8])], words: &str) -> Vec<u8> {
     text
 }
 
+/// Adds a line that calls a word with arguments, which are quoted. A shell that gets a part of it and no more, as the connection was
+/// lost, does nothing: all that it could have of a name would be another name. What begins with a brace is no command before the
+/// other one (POSIX, Shell Command Language, 2.9.4.1).
+pub(super) fn call(text: &mut Vec<u8>, word: &str, arguments: impl IntoIterator<Item = Vec<u8>>) {
+    text.extend(b"{ ");
+    text.extend(word.as_bytes());
+    for argument in arguments {
+        text.push(b' ');
+        text.extend(argument);
+    }
+    text.extend(b"; }\n");
+}
+
 /// A word with the names of one directory, as long as it grows.
 pub(super) struct Line<W> {
     pub(super) word: W,
@@ -72,4 +85,46 @@ pub(super) fn split(path: &[u8]) -> (Vec<u8>, &[u8]) {
 /// A name that no program takes for an option.
 pub(super) fn here(name: &[u8]) -> Vec<u8> {
     [&b"./"[..], name].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// What a shell prints that is given this.
+    fn said(text: &[u8]) -> Vec<u8> {
+        let mut shell = Command::new("sh")
+            .arg("-s")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = shell.stdin.take().unwrap();
+        stdin.write_all(text).unwrap();
+        drop(stdin);
+        shell.wait_with_output().unwrap().stdout
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_does_nothing_wherever_that_was() {
+        let mut text = b"act() { printf '<%s>' \"$@\"; }\n".to_vec();
+        let mut printed = String::new();
+        // How far the text has to come for each line, and what is printed by then.
+        let mut whole = Vec::new();
+        for name in ["./it's", "./a b", "./a\nb", "./; } {", "./'"] {
+            call(&mut text, "act", [quote(b"/d"), quote(name.as_bytes())]);
+            printed.push_str(&format!("</d><{name}>"));
+            whole.push((text.len() - 1, printed.clone()));
+        }
+        for length in 0..=text.len() {
+            let by_then = whole.iter().rev().find(|(end, _)| *end <= length);
+            let expected = by_then.map_or("", |(_, printed)| printed.as_str());
+            let found = said(&text[..length]);
+            assert_eq!(String::from_utf8_lossy(&found), expected, "{length} bytes");
+        }
+    }
 }
