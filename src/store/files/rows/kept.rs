@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::listing::Listing;
 use super::work::{Action, Work};
 use crate::error::{Error, Result};
 
@@ -52,11 +53,94 @@ pub(in crate::store::files) fn kept(
     Ok(kept)
 }
 
+/// The same, by a list of what is in the tree now. A name in it of which the work knows nothing has come since, and stays.
+pub(in crate::store::files) fn kept_now(work: &Work, now: &Listing) -> Result<HashSet<Vec<u8>>> {
+    let mut came = HashSet::new();
+    let mut planned = work.planned()?;
+    let mut names = now.cursor()?;
+    while let Some((entry, _)) = names.entry() {
+        if planned.find(&entry.path)?.is_none() {
+            came.insert(entry.place()?.0.to_vec());
+        }
+        names.advance()?;
+    }
+    kept(work, |path, _| Ok(came.contains(path)))
+}
+
+/// Whether there is a directory that goes.
+pub(in crate::store::files) fn any_is_doomed(work: &Work) -> Result<bool> {
+    let mut tasks = work.tasks()?;
+    while let Some((_, action)) = tasks.task()? {
+        if let Action::Enter {
+            is_doomed: true, ..
+        } = action
+        {
+            return Ok(true);
+        }
+        tasks.advance()?;
+    }
+    Ok(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::files::connection::stat::{FileKind, Stat};
+    use crate::store::files::rows::listing::Writer;
     use crate::store::files::rows::work::Notes;
+
+    #[test]
+    fn a_directory_stays_if_something_was_put_into_it_since() {
+        let doomed = Action::Enter {
+            sides: [false, true],
+            is_doomed: true,
+        };
+        let both = Action::Enter {
+            sides: [true, true],
+            is_doomed: false,
+        };
+        let stat = Stat::unknown(FileKind::Regular);
+        let work = |names: &[(&str, Action)]| {
+            let mut notes = Notes::new();
+            for (path, action) in names {
+                notes.add(path.as_bytes(), &stat, None, *action).unwrap();
+            }
+            notes.finish(None).unwrap()
+        };
+        let going = work(&[
+            ("a", doomed),
+            ("a/b", doomed),
+            ("a/b/x", Action::Delete),
+            ("a/c", doomed),
+            ("a/c/x", Action::Delete),
+            ("d", doomed),
+            ("d/x", Action::Delete),
+            ("e", both),
+        ]);
+        let stay = |now: &[&str]| {
+            let mut names = Writer::new();
+            for path in now {
+                names.push(path.as_bytes(), &stat, None, 0).unwrap();
+            }
+            let found = kept_now(&going, &names.finish().unwrap()).unwrap();
+            let mut found: Vec<_> = found
+                .into_iter()
+                .map(|path| String::from_utf8(path).unwrap())
+                .collect();
+            found.sort();
+            found
+        };
+        let none: [&str; 0] = [];
+        let same = ["", "a", "a/b", "a/b/x", "a/c", "a/c/x", "d", "d/x", "e"];
+        assert_eq!(stay(&same), none);
+        assert_eq!(stay(&["", "a", "a/c", "e", "e/new", "new"]), none);
+        let more = ["", "a", "a/b", "a/b/new", "a/b/x", "a/c", "d", "d/x", "e"];
+        assert_eq!(stay(&more), ["a", "a/b"]);
+        // One for another, so that their number is the same.
+        assert_eq!(stay(&["", "a", "d", "d/new", "d/new/x", "e"]), ["d"]);
+        assert!(any_is_doomed(&going).unwrap());
+        assert!(!any_is_doomed(&work(&[("e", both), ("e/x", Action::Delete)])).unwrap());
+    }
 
     #[test]
     fn a_directory_stays_if_anything_in_it_does() {

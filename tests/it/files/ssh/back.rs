@@ -104,3 +104,43 @@ fn what_is_mounted_in_what_a_run_removes_there_stays() {
         assert_eq!(trees.beside(), ["previous"]);
     });
 }
+
+#[test]
+fn what_is_put_into_a_directory_that_goes_stays_in_it() {
+    let far = Far::new();
+    let trees = &far.trees;
+    trees.write(&[
+        "source/a=new",
+        "live/a=old",
+        "live/gone/x=old",
+        "live/going/in/x=old",
+        "live/going/out/x=old",
+    ]);
+    let before = trees.in_live();
+    // The run has looked at live by then.
+    let script = format!(
+        "cd {} && printf mine >live/going/in/new && mv live/gone/x live/gone/y",
+        trees.bed.path("").display()
+    );
+    let hooks =
+        format!("maintenance_on = [\"sh\", \"-c\", \"{script}\"]\nmaintenance_off = [\"true\"]");
+    let replaces = "mode = \"replace\"\nmax_delete = \"90%\"\nprevious = \"keep\"";
+    let job = far.pushes().task(replaces).hooks(&hooks);
+    trees.once(&job).expect(0);
+    let expected = [
+        "a=new",
+        "going/",
+        "going/in/",
+        "going/in/new=mine",
+        "gone/",
+        "gone/y=old",
+    ];
+    assert_eq!(trees.in_live(), expected);
+    let file = trees.bed.job("app", &far.pushes().task(replaces));
+    trees.bed.with_file("rollback", &file).expect(0);
+    let mut found = trees.in_live();
+    found.retain(|line| !matches!(&**line, "going/in/new=mine" | "gone/y=old"));
+    let mut was = before;
+    was.retain(|line| line != "gone/x=old");
+    assert_eq!(found, was);
+}

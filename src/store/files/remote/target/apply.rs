@@ -9,7 +9,6 @@ use crate::error::Result;
 use crate::store::files::connection::stat::FileKind;
 use crate::store::files::remote::quote::quote;
 use crate::store::files::rows::follow::Follow;
-use crate::store::files::rows::kept::kept;
 use crate::store::files::rows::listing::Listing;
 use crate::store::files::rows::pair::{SOURCE, TARGET};
 use crate::store::files::rows::work::{Action, Tasks, Work};
@@ -60,7 +59,7 @@ pub(super) struct Lines<'a> {
     live: Option<&'a Listing>,
     staged: &'a Listing,
     /// Directories that the source does not have, and of which something stays.
-    kept: HashSet<Vec<u8>>,
+    kept: &'a HashSet<Vec<u8>>,
     /// The rounds that are left.
     rounds: Vec<Round>,
     going: Option<Going>,
@@ -93,7 +92,8 @@ impl<'a> Lines<'a> {
         place: &Place,
         run: &str,
         (work, live, staged): (&'a Work, Option<&'a Listing>, &'a Listing),
-    ) -> Result<Self> {
+        kept: &'a HashSet<Vec<u8>>,
+    ) -> Self {
         let variables = [
             ("F", place.folder()),
             ("R", place.live.clone()),
@@ -101,8 +101,8 @@ impl<'a> Lines<'a> {
             ("O", [&place.replaced(run)[..], b"/old"].concat()),
         ];
         let variables = variables.each_ref().map(|(name, path)| (*name, &path[..]));
-        Ok(Self {
-            kept: kept(work, |_, _| Ok(false))?,
+        Self {
+            kept,
             // The last comes first.
             rounds: vec![Round::Drops, Round::Puts],
             going: None,
@@ -111,7 +111,7 @@ impl<'a> Lines<'a> {
             live,
             staged,
             text: beginning(&variables, WORDS),
-        })
+        }
     }
 
     /// The next piece; `None`: that was all.

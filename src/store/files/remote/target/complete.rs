@@ -1,5 +1,6 @@
 //! What has changed lies beside live: it is verified, and then each file is put into its place.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,6 +20,7 @@ use crate::store::files::publish::journal::State;
 use crate::store::files::remote::names::{Lists, Names};
 use crate::store::files::remote::stream::feed;
 use crate::store::files::remote::tree::listed;
+use crate::store::files::rows::kept::{any_is_doomed, kept_now};
 use crate::store::files::rows::listing::{Entry, Listing};
 use crate::store::files::rows::pair::{Pair, SOURCE, TARGET};
 use crate::store::files::rows::tree::{Tree, look};
@@ -72,15 +74,27 @@ fn is_given(stat: &Stat) -> bool {
 }
 
 impl Changed {
+    /// The directories that the source does not have, and of which something stays: what was put into one after the run had looked
+    /// at live is nobody's to take away.
+    async fn kept(&self) -> Result<HashSet<Vec<u8>>> {
+        let (workspace, work) = (&self.workspace, &self.plan.work);
+        if !any_is_doomed(work)? {
+            return Ok(HashSet::new());
+        }
+        let (live, filter) = (&workspace.place.live, &workspace.filter);
+        let now = listed(&workspace.connection, live, filter, None).await?;
+        kept_now(work, &now)
+    }
+
     /// Puts all in place.
-    async fn apply(&self, staged: &Staged) -> Result<()> {
+    async fn apply(&self, staged: &Staged, kept: &HashSet<Vec<u8>>) -> Result<()> {
         if self.plan.live.is_none() {
             return self.rename(Way::Forth, staged).await;
         }
         let workspace = &self.workspace;
         let run = workspace.context.claim.short();
         let what = (&self.plan.work, self.plan.live.as_ref(), &staged.listing);
-        let mut lines = Lines::of(&workspace.place, run, what)?;
+        let mut lines = Lines::of(&workspace.place, run, what, kept);
         let what = format!("changing {}", workspace.place.shown);
         let script = ("exec sh -s", &[][..]);
         feed(&workspace.connection, &what, script, || lines.next()).await
@@ -154,11 +168,13 @@ is "$2" "$4" || { echo "$2: it is not what was brought" >&2; exit 7; }"#;
 
     async fn publish(&self, staged: &Staged) -> Result<()> {
         let workspace = &self.workspace;
+        let mut kept = HashSet::new();
         if self.plan.live.is_some() {
-            let listing = &staged.listing;
-            workspace.journal().begin(&self.plan, listing).await?;
+            kept = self.kept().await?;
+            let (journal, listing) = (workspace.journal(), &staged.listing);
+            journal.begin(&self.plan, listing, &kept).await?;
         }
-        let changed = self.change(staged).await;
+        let changed = self.change(staged, &kept).await;
         // Whatever comes now, what lies beside live is not this run's alone any more.
         workspace.set_published();
         match changed {
@@ -167,9 +183,9 @@ is "$2" "$4" || { echo "$2: it is not what was brought" >&2; exit 7; }"#;
         }
     }
 
-    async fn change(&self, staged: &Staged) -> Result<()> {
+    async fn change(&self, staged: &Staged, kept: &HashSet<Vec<u8>>) -> Result<()> {
         let workspace = &self.workspace;
-        self.apply(staged).await?;
+        self.apply(staged, kept).await?;
         match self.finish_directories(staged).await {
             // Those of others get nothing from us.
             Err(error) if error.kind() == Kind::Permission => {

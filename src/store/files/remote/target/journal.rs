@@ -1,6 +1,7 @@
 //! What one run has replaced in a tree on another machine, in the folder beside it, and how far that has come: enough to undo it, or
 //! to roll it back and forth, whenever that was cut short.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use super::note::note;
@@ -57,9 +58,15 @@ impl<'a> Journal<'a> {
         [&self.directory, &b"/"[..], name.as_bytes()].concat()
     }
 
-    /// Writes down what the run will change, before it does.
-    pub(super) async fn begin(&self, plan: &Plan, staged: &Listing) -> Result<()> {
-        let (text, _) = note(plan, staged)?;
+    /// Writes down what the run will change, before it does. `kept`: the directories that the source does not have, and of which
+    /// something stays.
+    pub(super) async fn begin(
+        &self,
+        plan: &Plan,
+        staged: &Listing,
+        kept: &HashSet<Vec<u8>>,
+    ) -> Result<()> {
+        let (text, _) = note(plan, staged, kept)?;
         let mut reader = text.reader(0);
         let next = move || {
             let mut piece = vec![0; PIECE];

@@ -8,14 +8,17 @@ use crate::store::files::connection::stat::FileKind;
 use crate::store::files::publish::list::{Change, Changes, Lines, Seen, Traits};
 use crate::store::files::publish::paths::is_in;
 use crate::store::files::rows::follow::Follow;
-use crate::store::files::rows::kept::kept;
 use crate::store::files::rows::listing::{Entry, Listing};
 use crate::store::files::rows::pair::{SOURCE, TARGET};
 use crate::store::files::rows::spool::{Spool, Spooled};
 use crate::store::files::rows::work::Action;
 
-/// The list, as text, and to be read.
-pub(super) fn note(plan: &Plan, staged: &Listing) -> Result<(Spooled, Changes)> {
+/// The list, as text, and to be read. `kept`: the directories that the source does not have, and of which something stays.
+pub(super) fn note(
+    plan: &Plan,
+    staged: &Listing,
+    kept: &HashSet<Vec<u8>>,
+) -> Result<(Spooled, Changes)> {
     let failed = || io("cannot keep the list of what will be changed in /var/tmp");
     let mut spool = Spool::new();
     let (mut lines, mut text) = (Lines::default(), Vec::new());
@@ -23,7 +26,7 @@ pub(super) fn note(plan: &Plan, staged: &Listing) -> Result<(Spooled, Changes)> 
     let mut sides = Sides {
         live: Follow::of(plan.live.as_ref())?,
         staged: Follow::of(Some(staged))?,
-        kept: kept(&plan.work, |_, _| Ok(false))?,
+        kept,
     };
     if let Some(old) = sides
         .live
@@ -54,13 +57,13 @@ pub(super) fn note(plan: &Plan, staged: &Listing) -> Result<(Spooled, Changes)> 
 }
 
 /// What is known of live, and of what was brought.
-struct Sides {
+struct Sides<'a> {
     live: Follow,
     staged: Follow,
-    kept: HashSet<Vec<u8>>,
+    kept: &'a HashSet<Vec<u8>>,
 }
 
-impl Sides {
+impl Sides<'_> {
     /// What becomes of a name, and whether that is all for what is in it.
     fn change(&mut self, entry: &Entry, action: Action) -> Result<Option<(Change, bool)>> {
         let path = &entry.path;
