@@ -48,7 +48,7 @@ pub(super) fn set_attribute(path: &Path, name: &str, value: &[u8]) {
     setxattr(path, name, value, XattrFlags::empty()).expect(name);
 }
 
-fn has_attribute(path: &Path, name: &str) -> bool {
+pub(super) fn has_attribute(path: &Path, name: &str) -> bool {
     getxattr(path, name, &mut [0; 1024][..]).is_ok()
 }
 

@@ -78,6 +78,10 @@ impl Fetch for BucketFetch {
         }))
     }
 
+    fn is_vague(&self) -> bool {
+        true
+    }
+
     async fn fetch(&self, fetching: Fetching) -> Result<u64> {
         let fetching = Arc::new(fetching);
         let throttle = self.throttle.map(|rate| Arc::new(Throttle::new(rate)));

@@ -27,6 +27,8 @@ struct Level {
     like: Option<Stat>,
     /// The one of the same path where its files were built.
     built: Option<Arc<Directory>>,
+    /// The one of the same path in live, if that lends what it has.
+    live: Option<Arc<Directory>>,
     /// The run has made it.
     is_new: bool,
 }
@@ -55,12 +57,34 @@ fn open(
     }
 }
 
-/// Finishes all that the source has, the innermost first. `built`: where files were built that are put into a tree one by one;
-/// directories that were made there for them get the attributes of those that they were built in, and those of somebody else keep
-/// what they have.
+/// The same of live, in which something else may have taken its place.
+fn open_live(
+    above: Option<&Arc<Directory>>,
+    name: &CStr,
+    path: &[u8],
+) -> Result<Option<Arc<Directory>>> {
+    match above.map(|above| above.open(name)) {
+        None | Some(Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => Ok(None),
+        Some(opened) => Ok(Some(Arc::new(opened.at("cannot open directory", path)?))),
+    }
+}
+
+/// Trees in which directories are finished.
+pub(in crate::store::files) struct Trees {
+    /// The one that is finished.
+    pub(in crate::store::files) root: Arc<Directory>,
+    /// Where files were built that are put into it one by one: directories that were made in it for them get the attributes of
+    /// those that they were built in, and those of somebody else keep what they have.
+    pub(in crate::store::files) built: Option<Arc<Directory>>,
+    /// Live, where the source's directories have nothing of their own: those of the same paths get its directories' attributes,
+    /// as they get their permissions.
+    pub(in crate::store::files) live: Option<Arc<Directory>>,
+}
+
+/// Finishes all that the source has, the innermost first.
 pub(in crate::store::files) fn finish(
     work: &Work,
-    (root, built): (Arc<Directory>, Option<Arc<Directory>>),
+    trees: Trees,
     keeps_owners: bool,
     warnings: &Warnings,
     stop: &CancellationToken,
@@ -79,20 +103,24 @@ pub(in crate::store::files) fn finish(
                 mode: like.mode,
                 keeps_owner: keeps_owners,
             };
-            let Some(from) = level.built.as_ref().filter(|_| level.is_new) else {
+            let built = level.built.as_ref().filter(|_| level.is_new);
+            let Some(from) = built.or(level.live.as_ref()) else {
                 return metadata.give_if_ours(made, &level.path, warnings);
             };
-            // It may have an ACL of the directory that it was made in.
-            without_attributes(made, &level.path)?;
+            if built.is_some() {
+                // It may have an ACL of the directory that it was made in.
+                without_attributes(made, &level.path)?;
+            }
             metadata.give(made, Some(from), &level.path, warnings)
         }
         _ => Ok(()),
     };
     let mut levels = vec![Level {
         path: Vec::new(),
-        made: Some(root),
+        made: Some(trees.root),
         like: work.root,
-        built,
+        built: trees.built,
+        live: trees.live,
         is_new: false,
     }];
     let mut tasks = work.tasks()?;
@@ -107,11 +135,14 @@ pub(in crate::store::files) fn finish(
             let parent = levels.last().ok_or_else(broken)?;
             let made = open(parent.made.as_ref(), &name, &entry.path)?;
             let built = open(parent.built.as_ref(), &name, &entry.path)?;
+            let lends = parent.live.as_ref().filter(|_| sides[TARGET]);
+            let live = open_live(lends, &name, &entry.path)?;
             levels.push(Level {
                 path: entry.path.clone(),
                 made,
                 like: sides[SOURCE].then_some(entry.stat),
                 built,
+                live,
                 is_new: !sides[TARGET],
             });
         }

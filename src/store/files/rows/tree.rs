@@ -42,6 +42,10 @@ pub(in crate::store::files) trait Fetch: Send + Sync {
     fn likeness(&self, _by_content: bool, _stop: &CancellationToken) -> Option<Arc<dyn Likeness>> {
         None
     }
+    /// Whether nobody knows the permissions and owners of its directories: see [`Stat::is_vague`].
+    fn is_vague(&self) -> bool {
+        false
+    }
     /// Whether it finds out by itself which files have another content: see [`Fetch::differing`].
     fn compares_contents(&self) -> bool {
         false

@@ -14,7 +14,7 @@ use crate::store::files::connection::blocking::blocking;
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::connection::told::At as _;
 use crate::store::files::incoming::check::Check;
-use crate::store::files::incoming::directories;
+use crate::store::files::incoming::directories::{self, Trees};
 use crate::store::files::incoming::recycle::says_inodes;
 use crate::store::files::publish::folder::Folder;
 use crate::store::files::publish::in_place::InPlace;
@@ -70,7 +70,12 @@ impl TreeComplete {
         let exchanged = blocking(&stop, move |stop| {
             let journal = in_place.begin(&run, &work, &new)?;
             in_place.publish((&run, &journal), &new, keeps_all, || {
-                let trees = (Arc::clone(&live), Some(Arc::clone(&new)));
+                let trees = Trees {
+                    root: Arc::clone(&live),
+                    built: Some(Arc::clone(&new)),
+                    // It is live, and has them.
+                    live: None,
+                };
                 directories::finish(&work, trees, keeps_owners, &warnings, stop)?;
                 rustix::fs::syncfs(&*live).at("cannot sync the file system of", b"")
             })

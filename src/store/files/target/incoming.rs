@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::store::files::connection::blocking::blocking;
 use crate::store::files::connection::directory::Directory;
 use crate::store::files::incoming::build::Build;
-use crate::store::files::incoming::directories;
+use crate::store::files::incoming::directories::{self, Trees};
 use crate::store::files::incoming::out::Shared;
 use crate::store::files::incoming::throttle::Throttle;
 use crate::store::files::incoming::vanished;
@@ -120,6 +120,7 @@ impl TreeIncoming {
             return Ok(0);
         };
         let (live, work) = workspace.to_build()?;
+        let lends = live.clone().filter(|_| source.is_vague());
         let again = Arc::clone(&survey.definitions);
         let told = move |path: &[u8], files: u64, bytes: u64| {
             if let Ok(tree) = own::<Tree>(&*definitions) {
@@ -161,7 +162,12 @@ impl TreeIncoming {
                 };
                 kept = vanished::keep(&build, Arc::clone(&root), stop)?;
             }
-            directories::finish(&work, (root, None), keeps_owners, &warnings, stop)?;
+            let trees = Trees {
+                root,
+                built: None,
+                live: lends,
+            };
+            directories::finish(&work, trees, keeps_owners, &warnings, stop)?;
             Ok(fetched + kept)
         })
         .await

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use super::{Place, someone};
+use crate::files::attributes::{ACL, DEFAULT_ACL, acl, attribute, has_attribute, set_attribute};
 use crate::files::trees::{Image, inode, lines};
 use crate::support::job::Job;
 
@@ -127,6 +128,39 @@ fn by_default_what_only_the_target_has_stays_and_with_replace_it_goes() {
         .expect(3)
         .says(&["no file that is copied"]);
     assert_eq!(place.trees.in_live(), ["both=new", "skip/", "skip/y=kept"]);
+}
+
+#[test]
+fn live_s_directories_keep_their_acls() {
+    let place = Place::new();
+    let trees = &place.trees;
+    place.put(&["a/new/c=1"]);
+    trees.write(&["live/a/x=mine"]);
+    let theirs = ["", "a"];
+    for path in theirs {
+        for name in [ACL, DEFAULT_ACL] {
+            set_attribute(&trees.live(path), name, &acl());
+        }
+        set_attribute(&trees.live(path), "user.note", b"x");
+    }
+    let mode = |path: &str| trees.live(path).metadata().expect("it").mode() & 0o7777;
+    let before = theirs.map(mode);
+    // The later ones are built where earlier ones were.
+    for round in 0..3 {
+        place.put(&[&format!("a/b={round}")]);
+        trees.once(&place.out()).expect(0);
+        for path in theirs {
+            let found = [ACL, DEFAULT_ACL].map(|name| attribute(&trees.live(path), name));
+            assert_eq!(found, [acl(), acl()], "{round}: {path}");
+            assert_eq!(attribute(&trees.live(path), "user.note"), b"x", "{round}");
+        }
+        assert_eq!(theirs.map(mode), before, "{round}");
+        for path in ["a/b", "a/new", "a/new/c"] {
+            for name in [ACL, DEFAULT_ACL] {
+                assert!(!has_attribute(&trees.live(path), name), "{round}: {path}");
+            }
+        }
+    }
 }
 
 #[test]
