@@ -22,9 +22,11 @@ printf '%s\n%s\n' "$2" "$b" > state.next || exit 9
 sync -f state.next 2>/dev/null || sync
 mv -f -- state.next state"#;
 
-/// Takes the list of what will be changed, and writes down that it will be.
+/// Takes the list of what will be changed, and writes down that it will be, unless it was cut off.
 const BEGIN: &str = r#"umask 077; mkdir -- "$1" "$1/old" && cd -- "$1" || exit 9
 cat > list || exit 9
+[ $(tail -c 1 list | wc -l) = 1 ] || exit 9
+case $(tail -n 1 list) in "end "*) ;; *) exit 9;; esac
 printf '%s\n%s\n' "$2" "$(date +%s)" > state.next || exit 9
 sync -f list 2>/dev/null || sync
 mv -f -- state.next state"#;
@@ -187,3 +189,37 @@ impl<'a> Journal<'a> {
 
 /// What was brought is on the disk before anything is renamed, and the renames are before the run succeeds.
 pub(super) const SYNC: &str = r#"sync -f "$1" 2>/dev/null || sync"#;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::store::files::publish::list::{Change, Lines};
+
+    #[test]
+    fn a_list_that_was_cut_off_is_no_beginning() {
+        let place = tempfile::tempdir().unwrap();
+        let (mut lines, mut text) = (Lines::default(), Vec::new());
+        Lines::begin(&mut text);
+        lines.add(b"end 1", &Change::Deleted, &mut text).unwrap();
+        lines.end(&mut text);
+        for length in 0..=text.len() {
+            let directory = place.path().join(length.to_string());
+            let mut shell = Command::new("sh")
+                .args(["-c", BEGIN, "envsyncd"])
+                .arg(&directory)
+                .arg("on")
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut stdin = shell.stdin.take().unwrap();
+            stdin.write_all(&text[..length]).unwrap();
+            drop(stdin);
+            let has_begun = shell.wait().unwrap().success();
+            assert_eq!(has_begun, length == text.len(), "{length} bytes");
+            assert_eq!(directory.join("state").exists(), has_begun);
+        }
+    }
+}
